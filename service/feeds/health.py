@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from service.feeds.config import Feed
 from service.feeds.intervals import common_interval_minutes
-from service.feeds.ledger import FeedLedger
 from service.feeds.tables import FeedFrame, RegisteredFeed
 
 WINDOW: Final = 13
@@ -49,13 +48,6 @@ class FeedHealth:
     interval_minutes: float | None = None
     newest_frame: datetime | None = None
     age_minutes: float | None = None
-
-
-def health_now(feed: Feed, ledger: FeedLedger) -> FeedHealth:
-    """Return the health of a feed as the ledger has it now."""
-    frames = ledger.frames(feed.name, limit=WINDOW)
-    now = feed.now(frames[0].valid_time) if frames else datetime.now(UTC)
-    return feed_health(feed, ledger.registered(feed.name), frames, now)
 
 
 def feed_health(

@@ -16,7 +16,8 @@ from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.config import Feed
 from service.feeds.feeds_file import read_feeds
-from service.feeds.health import FeedHealth, health_now, nowcast_too_old
+from service.feeds.health import FeedHealth, nowcast_too_old
+from service.feeds.overview import feed_states
 from service.feeds.skill.rule_forecasts import RuleForecasts
 from service.feeds.skill.tables import RuleForecast
 from service.feeds.tables import FeedRun
@@ -32,7 +33,8 @@ def judge_published(published: PublishedRun, context: WorkerContext) -> None:
     """Judge the rules of a feed by a nowcast that was published, and the feed itself; not by one of a challenger."""
     if published.is_served:
         _judge_rain(published.feed, published.run, published.nowcast, context)
-        _judge_health(published.feed, health_now(published.feed, context.feed_ledger), AlertLedger(context.ledger))
+        [state] = feed_states([published.feed], context.feed_ledger)
+        _judge_health(published.feed, state.health, AlertLedger(context.ledger))
 
 
 def _judge_rain(feed: Feed, run: FeedRun, nowcast: Path, context: WorkerContext) -> None:
@@ -70,13 +72,13 @@ def check_alerts(context: WorkerContext) -> None:
 def _check_feed(feed: Feed, alerts: dict[tuple[str, str], Alert], ledger: AlertLedger, context: WorkerContext) -> None:
     if not feed.alert:
         return
-    health = health_now(feed, context.feed_ledger)
-    _judge_health(feed, health, ledger)
+    [state] = feed_states([feed], context.feed_ledger)
+    _judge_health(feed, state.health, ledger)
     rules = [rule for rule in feed.alert if rule.watches != "feed"]
     if not rules:
         return
-    run = context.feed_ledger.find_run(feed.name, feed.model)
-    reason = "there is no nowcast" if run is None else nowcast_too_old(feed, health, run.reference_time)
+    run = state.run
+    reason = "there is no nowcast" if run is None else nowcast_too_old(feed, state.health, run.reference_time)
     job_id = None if run is None or reason or run.model != feed.model else run.job_id
     if run is not None and job_id is not None and job_id == run.served_job_id:
         of_rules = [(rule, alerts.get((feed.name, rule.name))) for rule in rules]

@@ -21,7 +21,8 @@ from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.tables import Alert, AlertDelivery
 from service.feeds.alerts.transition import AlertState
 from service.feeds.config import Feed
-from service.feeds.health import FeedHealth, health_now, nowcast_too_old
+from service.feeds.health import FeedHealth, nowcast_too_old
+from service.feeds.overview import feed_states
 from service.problem_details import public
 from service.status import Link
 
@@ -83,12 +84,12 @@ async def get_alert_events(
 def _feed_alerts(context: GatewayContext, feed: Feed) -> FeedAlerts:
     ledger = context.alerts
     alerts = {alert.rule: alert for alert in ledger.alerts(feed.name)}
-    health = health_now(feed, context.feed_ledger)
+    [state] = feed_states([feed], context.feed_ledger)
     events = ledger.events(feed.name, NEWEST)
     deliveries = ledger.deliveries([event.id for event in events])
     return FeedAlerts(
         feed=feed.name,
-        alerts=[_alert_info(feed, health, rule, alerts.get(rule.name)) for rule in feed.alert],
+        alerts=[_alert_info(feed, state.health, rule, alerts.get(rule.name)) for rule in feed.alert],
         events=[
             AlertEventDetails(
                 **event_info(event).model_dump(),

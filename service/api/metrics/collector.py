@@ -14,8 +14,9 @@ from prometheus_client.registry import Collector
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.transition import AlertState
 from service.feeds.feeds_file import Feeds
-from service.feeds.health import FeedStatus, health_now
+from service.feeds.health import FeedStatus
 from service.feeds.ledger import FeedLedger
+from service.feeds.overview import feed_states
 from service.feeds.skill.ledger import SkillLedger
 from service.jobs.heartbeat import live_beats, live_workers
 from service.jobs.job import JobKind, JobStatus
@@ -103,19 +104,17 @@ class StateMetrics(Collector):
             families["echocast_alerts"].add_metric([state.value], states.get(state.value, 0))
 
     def _read_feeds(self, families: dict[str, GaugeMetricFamily]) -> None:
-        ledger = FeedLedger(self._ledger)
-        for feed in self._feeds().feeds:
-            health = health_now(feed, ledger)
+        for state in feed_states(self._feeds().feeds, FeedLedger(self._ledger)):
+            name, health = state.feed.name, state.health
             for status in FeedStatus:
-                families["echocast_feed_status"].add_metric([feed.name, status.value], status is health.status)
+                families["echocast_feed_status"].add_metric([name, status.value], status is health.status)
             if health.newest_frame is not None and health.age_minutes is not None:
                 newest = health.newest_frame.timestamp()
-                families["echocast_feed_newest_frame_timestamp_seconds"].add_metric([feed.name], newest)
-                families["echocast_feed_frame_age_seconds"].add_metric([feed.name], 60 * health.age_minutes)
-            run = ledger.find_run(feed.name, feed.model)
-            if run is not None:
-                forecast = run.reference_time.timestamp()
-                families["echocast_feed_newest_nowcast_timestamp_seconds"].add_metric([feed.name], forecast)
+                families["echocast_feed_newest_frame_timestamp_seconds"].add_metric([name], newest)
+                families["echocast_feed_frame_age_seconds"].add_metric([name], 60 * health.age_minutes)
+            if state.run is not None:
+                forecast = state.run.reference_time.timestamp()
+                families["echocast_feed_newest_nowcast_timestamp_seconds"].add_metric([name], forecast)
 
     def _read_queue(self, families: dict[str, GaugeMetricFamily]) -> None:
         with redis_client(self._settings) as redis:

@@ -15,7 +15,7 @@ from model.readers import read
 from service.feeds.clock import ReplayClock, clock_from
 from service.feeds.config import Feed
 from service.feeds.feeds_file import read_feeds
-from service.feeds.health import health_now
+from service.feeds.overview import feed_states
 from service.settings import Settings
 from workers.context import WorkerContext
 from workers.feeds.cli import feeds
@@ -89,8 +89,8 @@ def test_age_status_and_leads_are_those_of_the_time_that_is_replayed(
     assert [job.steps for job in lab.jobs(context.ledger)] == [13]  # 64 min from the newest frame
     for minutes, status in ((4, "ok"), (12, "delayed"), (40, "unavailable")):
         shows(minutes)
-        health = health_now(north, context.feed_ledger)
-        assert (health.status, health.age_minutes) == (status, minutes)
+        [state] = feed_states([north], context.feed_ledger)
+        assert (state.health.status, state.health.age_minutes) == (status, minutes)
     fast = ReplayClock(start=newest, started=datetime.now(UTC) - timedelta(seconds=10), speed=60)
     fast.write(north.folder)
     assert 10 <= (north.now(newest) - newest).total_seconds() / 60 < 300

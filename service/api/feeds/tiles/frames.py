@@ -19,7 +19,8 @@ from service.api.tiles.frame_id import VERSION_LENGTH, FrameId, no_such_frame
 from service.api.tiles.tile_set import FrameObject, TiledForecast, TileSet
 from service.api.tiles.types import MapModel
 from service.feeds.config import Feed
-from service.feeds.health import FeedHealth, health_now
+from service.feeds.health import FeedHealth
+from service.feeds.overview import feed_states
 from service.feeds.tables import FeedFrame
 from service.jobs.job import Job
 from service.problem_details import public
@@ -131,7 +132,8 @@ def _newest(context: GatewayContext, feed: Feed, model: str | None) -> _Newest:
     nowcasts = newest_nowcasts(context, feed)
     shown = nowcast_of_model(nowcasts, model) if nowcasts or model is not None else None
     scored = None if shown is None else scored_lead_minutes(context, feed, shown.model)
-    return _Newest(past, health_now(feed, ledger), nowcasts, shown, scored)
+    [state] = feed_states([feed], ledger)
+    return _Newest(past, state.health, nowcasts, shown, scored)
 
 
 def _forecast(newest: _Newest, nowcast: RainFile, after: datetime) -> TiledForecast:
