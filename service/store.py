@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from model.core.errors import InputError
+from model.core.times import basic_text
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
@@ -104,7 +105,7 @@ def pushed_prefix(feed: str) -> str:
 
 def frame_prefix(feed: str, valid_time: datetime) -> str:
     """Return the prefix of the objects of a feed's frame: one for each content that was issued for that time."""
-    return f"{frames_prefix(feed)}/{valid_time:%Y%m%dT%H%M%SZ}"
+    return f"{frames_prefix(feed)}/{basic_text(valid_time)}"
 
 
 def delete_uploads(store: ObjectStore, job_id: str) -> None:

@@ -31,6 +31,7 @@ from benchmarks.speed.views import CLIENTS, LOADED_SECONDS, Client, _rain, _sett
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from model.core.times import basic_text
 from service.api.app import create_app
 from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
@@ -124,7 +125,7 @@ def places_of(load: Load) -> list[tuple[int, int]]:
 def paths_of(load: Load, job_id: str) -> list[str]:
     """Return the addresses of every frame's tiles."""
     frames = [
-        f"{REFERENCE:%Y%m%dT%H%M%SZ}-{REFERENCE + timedelta(minutes=5 * step):%Y%m%dT%H%M%SZ}-{job_id[:12]}"
+        f"{basic_text(REFERENCE)}-{basic_text(REFERENCE + timedelta(minutes=5 * step))}-{job_id[:12]}"
         for step in range(1, STEPS + 1)
     ]
     return [f"/v1/feeds/bench/tiles/{frame}/{load.zoom}/{x}/{y}.png" for frame in frames for x, y in places_of(load)]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Literal, TypedDict, get_args
 
 from model.core.extras import is_installed, missing_dependency
+from model.core.times import basic_text
 
 Product = Literal["cog", "accumulations", "png", "zarr"]
 PRODUCTS: Final[tuple[Product, ...]] = get_args(Product)
@@ -48,7 +49,7 @@ def products_of_feed(feed: str) -> str:
 
 def products_prefix(feed: str, reference_time: datetime) -> str:
     """Return the prefix of all products of a run, by whichever job."""
-    return f"{products_of_feed(feed)}/{reference_time:%Y%m%dT%H%M%SZ}"
+    return f"{products_of_feed(feed)}/{basic_text(reference_time)}"
 
 
 def job_products_prefix(feed: str, reference_time: datetime, job_id: str) -> str:

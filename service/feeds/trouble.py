@@ -10,6 +10,7 @@ from typing import Final, Literal
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
+from model.core.times import rfc3339
 from service.feeds.overview import FeedState
 from service.feeds.tables import FeedFile, FeedFrame, FeedRun, FileState, RegisteredFeed, shown_name
 from service.jobs.database import reading
@@ -95,7 +96,7 @@ def _failed(session: Session, feed: str, since: datetime) -> Iterable[Trouble]:
     query = select(FeedRun.reference_time, Job.finished, Job.problem).join(Job, FeedRun.job_id == Job.id)
     query = query.where(FeedRun.feed == feed, Job.status == JobStatus.FAILED, Job.finished >= since)
     for reference_time, finished, problem in session.execute(query.order_by(Job.finished.desc()).limit(NEWEST)):
-        name = f"{reference_time:%Y-%m-%dT%H:%M:%SZ}"
+        name = rfc3339(reference_time)
         reason = problem["what"] if problem else ""
         yield Trouble(kind="failed", when=finished or reference_time, name=name, reason=reason)
 

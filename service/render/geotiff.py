@@ -11,6 +11,7 @@ from typing import Any, Final
 from model.core.child_environment import without_credentials
 from model.core.errors import InputError
 from model.core.extras import is_installed, missing_dependency
+from model.core.times import rfc3339, utc_text
 from service.render.forecast_reader import RainFile
 
 ENCODER: Final = Path(__file__).with_name("geotiff_encoder.py")
@@ -69,8 +70,8 @@ def _request(forecast: RainFile, target: Path) -> dict[str, Any]:
     leads = zip(forecast.times, forecast.lead_minutes, strict=True)
     bands = [
         {
-            "description": f"{valid:%Y-%m-%dT%H:%MZ} (+{minutes:g} min)",
-            "tags": {"valid_time": f"{valid:%Y-%m-%dT%H:%M:%SZ}", "lead_minutes": f"{minutes:g}"},
+            "description": f"{utc_text(valid)} (+{minutes:g} min)",
+            "tags": {"valid_time": rfc3339(valid), "lead_minutes": f"{minutes:g}"},
         }
         for valid, minutes in leads
     ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from model.core.errors import InputError
+from model.core.times import utc_text
 from service.feeds.config import Feed
 from service.feeds.intervals import common_interval_minutes
 from service.feeds.tables import ArrivedFile, FileState
@@ -49,7 +50,7 @@ def check_arrival(feed: Feed, file: ArrivedFile, valid_time: datetime, context: 
     if before is not None and before.state is FileState.REFUSED and before.valid_time is not None:
         return
     raise TooSoon(
-        f"its valid time {valid_time:%Y-%m-%dT%H:%MZ} is too late: it arrived {age.total_seconds() / 60:.0f} min after "
+        f"its valid time {utc_text(valid_time)} is too late: it arrived {age.total_seconds() / 60:.0f} min after "
         f"that, the ones before {usual.total_seconds() / 60:.0f} min or more",
         where=file.name,
         hint="Correct the clock of the radar",

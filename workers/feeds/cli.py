@@ -201,7 +201,9 @@ def _described(feed: Feed, health: FeedHealth, run: FeedRun | None) -> dict[str,
 
 
 def _text(time: datetime | None) -> str | None:
-    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    from model.core.times import rfc3339
+
+    return None if time is None else rfc3339(time)
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

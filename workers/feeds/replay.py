@@ -18,6 +18,7 @@ from model.core.errors import InputError
 from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from model.core.times import basic_text
 from model.readers import read
 from service.feeds.clock import ReplayClock, clock_from
 from service.feeds.config import NOWCAST_SUFFIX
@@ -80,7 +81,7 @@ def split_frames(frames: FrameSequence, stem: str, spool: Path) -> Iterator[Arri
     """Write each frame as a CF-netCDF file of its own to `spool`, named by `stem` and its valid time."""
     for number, moment in enumerate(frames.times):
         valid_time = utc(moment)
-        name = f"{stem}-{valid_time:%Y%m%dT%H%M%SZ}.nc"
+        name = f"{stem}-{basic_text(valid_time)}.nc"
         part = slice(number, number + 1)
         write_netcdf(replace(frames, rain_rate=frames.rain_rate[part], times=frames.times[part]), spool / name)
         yield Arrival(valid_time=valid_time, name=name, path=spool / name)

@@ -89,6 +89,7 @@ def replay(
     PATHs are files, or folders of them. Their order and spacing are those of the valid times inside.
     """
     from model.core.progress import ProgressBar
+    from model.core.times import rfc3339
     from service.settings import load_settings
     from workers.feeds.replay import SYNTHETIC_STEP_MINUTES, arrivals_of, radar_files, synthetic_arrivals
     from workers.feeds.replay import replay as run
@@ -121,7 +122,7 @@ def replay(
         def tell(arrival: Arrival, clock: ReplayClock) -> None:
             nonlocal done
             done += 1
-            click.echo(f"{clock.now():%Y-%m-%dT%H:%M:%SZ}  {done} of {total}  {arrival.name}")
+            click.echo(f"{rfc3339(clock.now())}  {done} of {total}  {arrival.name}")
 
         times = {"delay": timedelta(minutes=delay), "history": timedelta(minutes=history)}
         run(arrivals, target.folder, speed=speed, on_arrival=tell, **times)
@@ -172,6 +173,8 @@ def _check(arrivals: list[Arrival], into: str, target: Target) -> None:
     InputError
         It is not.
     """
+    from model.core.times import utc_text
+
     if not arrivals:
         raise InputError("no file could be read", where="PATH", hint="Name radar files, or folders of them")
     others = [arrival.name for arrival in arrivals if not fnmatch.fnmatch(arrival.name, target.pattern)]
@@ -184,7 +187,7 @@ def _check(arrivals: list[Arrival], into: str, target: Target) -> None:
     first, newest = arrivals[0].valid_time, target.newest
     if newest is not None and first <= newest:
         raise InputError(
-            f"the feed {into!r} has frames up to {newest:%Y-%m-%dT%H:%MZ}, and these begin at {first:%Y-%m-%dT%H:%MZ}",
+            f"the feed {into!r} has frames up to {utc_text(newest)}, and these begin at {utc_text(first)}",
             where="--into",
             hint="Frames count once: replay them into a feed of another name",
         )

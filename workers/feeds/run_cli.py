@@ -34,6 +34,7 @@ def run(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
 
     All feeds, or those that are named. A feed that a worker scans at this moment is left to it.
     """
+    from model.core.times import rfc3339
     from service.feeds.feeds_file import read_feeds
     from workers.feeds.cli import named
     from workers.feeds.scan import scan
@@ -49,7 +50,7 @@ def run(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
             rows.append(
                 {
                     "name": feed.name,
-                    "reference_time": None if newest is None else f"{newest.reference_time:%Y-%m-%dT%H:%M:%SZ}",
+                    "reference_time": None if newest is None else rfc3339(newest.reference_time),
                     "state": None if newest is None else newest.state.value,
                     "problem": None if problem is None else f"{problem['where']}: {problem['what']}. {problem['hint']}",
                 }
@@ -74,6 +75,7 @@ def backfill(name: str, since: str, until: str | None, as_json: bool, data_dir: 
     Files that were not read are read. The workers make the nowcasts one after the other, and live ones before them; the
     command waits for each, and may be stopped and started again. The exit code is 1 where one failed.
     """
+    from model.core.times import rfc3339
     from service.feeds.feeds_file import read_feeds
     from service.jobs.job import JobStatus
     from workers.feeds import backfill as backfilling
@@ -91,12 +93,12 @@ def backfill(name: str, since: str, until: str | None, as_json: bool, data_dir: 
         for outcome in backfilling.backfill(feed, frames, context):
             outcomes.append(outcome)
             if not as_json:
-                told = f"{outcome.reference_time:%Y-%m-%dT%H:%M:%SZ} {outcome.status}"
+                told = f"{rfc3339(outcome.reference_time)} {outcome.status}"
                 click.echo(told + (f": {outcome.note}" if outcome.note else ""))
     if as_json:
         rows = [
             {
-                "reference_time": f"{each.reference_time:%Y-%m-%dT%H:%M:%SZ}",
+                "reference_time": rfc3339(each.reference_time),
                 "status": each.status.value,
                 "note": each.note,
             }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from model.core.times import rfc3339
 from service.api.errors import NoNowcast, NoSuchRun
 from service.api.feeds.served import no_nowcast
 from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedList, FeedRunInfo, RunStatus
@@ -32,7 +33,7 @@ def path_of_feed(name: str) -> str:
 
 def path_of_run(run: FeedRun) -> str:
     """Return the address of a run."""
-    return f"{path_of_feed(run.feed)}/runs/{run.reference_time:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{path_of_feed(run.feed)}/runs/{rfc3339(run.reference_time)}"
 
 
 def feed_list(context: GatewayContext) -> FeedList:
@@ -76,7 +77,7 @@ def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | Non
     if reference_time is None:
         raise no_nowcast()
     raise NoSuchRun(
-        f"there is no run from {reference_time:%Y-%m-%dT%H:%M:%SZ}",
+        f"there is no run from {rfc3339(reference_time)}",
         where="reference_time",
         hint=f"{path_of_feed(feed.name)} lists the newest runs",
     )

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from model.core.grid import Grid
 from model.core.grid_places import NotOnEarth
+from model.core.times import basic_text, rfc3339
 from service.api.context import ContextDep, GatewayContext
 from service.api.feeds import answers
 from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
@@ -105,7 +106,7 @@ def stac_collection(feed: Feed, runs: list[FeedRun], since: datetime | None, gri
         Link(rel="root", href=path, type="application/json", title="Collection"),
     ]
     links += [Link(rel="item", href=f"{answers.path_of_run(run)}/stac", type=GEOJSON, title=_id(run)) for run in runs]
-    start = None if since is None or since.year == 1970 else f"{since:%Y-%m-%dT%H:%M:%SZ}"
+    start = None if since is None or since.year == 1970 else rfc3339(since)
     return StacCollection(
         id=feed.name,
         title=f"Precipitation nowcasts of {feed.name}",
@@ -113,7 +114,7 @@ def stac_collection(feed: Feed, runs: list[FeedRun], since: datetime | None, gri
         license="other",
         extent={
             "spatial": {"bbox": [_bounds(_outline(grid))]},
-            "temporal": {"interval": [[start, None] if start else [_text(runs[-1].reference_time), None]]},
+            "temporal": {"interval": [[start, None] if start else [rfc3339(runs[-1].reference_time), None]]},
         },
         links=links,
     )
@@ -223,9 +224,5 @@ def _duration(span: timedelta) -> str:
     return f"PT{span.total_seconds() / 60:g}M"
 
 
-def _text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
 def _id(run: FeedRun) -> str:
-    return f"{run.feed}-{run.reference_time:%Y%m%dT%H%M%SZ}"
+    return f"{run.feed}-{basic_text(run.reference_time)}"

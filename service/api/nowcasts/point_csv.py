@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Final
 
+from model.core.times import rfc3339
 from service.api.nowcasts.types import PointSeries
 
 MEDIA_TYPE: Final = "text/csv; charset=utf-8; header=present"
@@ -19,7 +20,7 @@ def csv_of(series: PointSeries) -> str:
     table.writerow([*COLUMNS, *(f"probability_of_{threshold:g}_mm_h" for threshold in series.thresholds_mm_h)])
     for value in series.series:
         probability = value.probability or [None] * len(series.thresholds_mm_h)
-        time = f"{value.valid_time:%Y-%m-%dT%H:%M:%SZ}"
+        time = rfc3339(value.valid_time)
         row = [time, value.kind, f"{value.lead_minutes:g}", value.rain_rate, value.probability_of_rain, *probability]
         table.writerow(row)
     return file.getvalue()

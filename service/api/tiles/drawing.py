@@ -9,6 +9,7 @@ from fastapi import Query
 
 from model.core.accumulation import PERIODS_MINUTES
 from model.core.colour_scale import NO_DATA_RANK
+from model.core.times import rfc3339
 from service.api.errors import InvalidParameter
 from service.api.nowcasts.view import known_threshold
 from service.api.tiles.frame_id import FrameId, no_such_frame
@@ -113,7 +114,7 @@ class Drawing:
             return _rainfall(file, frame, DEFAULT_MINUTES if layered.minutes is None else layered.minutes)
         valid = frame.valid_time or file.times[-1]
         if valid not in file.times:
-            raise no_such_frame(f"there is no frame at {valid:%Y-%m-%dT%H:%M:%SZ}")
+            raise no_such_frame(f"there is no frame at {rfc3339(valid)}")
         number = file.times.index(valid)
         if layered.layer != "probability":
             return file.rain_frame(number)

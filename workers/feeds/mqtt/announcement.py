@@ -19,6 +19,7 @@ import numpy as np
 from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import InputError
 from model.core.grid import Grid
+from model.core.times import basic_text, rfc3339
 from service.feeds.mqtt_config import Wis2Topic, parse_broker
 from service.status import NETCDF, path_of
 from workers.context import WorkerContext
@@ -92,11 +93,11 @@ def wis2_message(
         "type": "Feature",
         "geometry": geometry,
         "properties": {
-            "data_id": f"{feed}/nowcast/{reference_time:%Y%m%dT%H%M%SZ}.nc",
+            "data_id": f"{feed}/nowcast/{basic_text(reference_time)}.nc",
             "metadata_id": topic.metadata_id,
-            "pubtime": _text(datetime.now(UTC)),
-            "start_datetime": _text(reference_time),
-            "end_datetime": _text(last),
+            "pubtime": rfc3339(datetime.now(UTC)),
+            "start_datetime": rfc3339(reference_time),
+            "end_datetime": rfc3339(last),
             "cache": topic.cache,
             "integrity": {"method": "sha512", "value": base64.b64encode(hashlib.sha512(data).digest()).decode()},
         },
@@ -145,7 +146,3 @@ def _extent(nowcast: Path, reference_time: datetime) -> tuple[dict[str, Any] | N
         return None, last
     ring = [[round(float(east), 4), round(float(north), 4)] for east, north in zip(lon, lat, strict=True)]
     return {"type": "Polygon", "coordinates": [ring]}, last
-
-
-def _text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -9,7 +9,7 @@ threshold. A sum over a missing step is missing, never a smaller sum.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from model.core.forecast_variables import RAIN_RATE, THRESHOLD
 from model.core.grid import Grid
 from model.core.packing import COMPRESSION_LEVEL, PACKED_FILL
 from model.core.sequence import CF_VERSION, TIME_ENCODING, spatial_coordinates
+from model.core.times import rfc3339
 from model.core.units import FloatArray
 from service.render.forecast_reader import RainFile
 from service.status import NETCDF
@@ -164,7 +165,7 @@ def _write_header(file: netCDF4.Dataset, forecast: RainFile, now: datetime) -> N
             "Conventions": CF_VERSION,
             "title": "Rainfall of a precipitation nowcast",
             "comment": "a lead step stands for the time since the step before; a sum over a missing step is missing",
-            "now": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "now": rfc3339(now),
         }
     )
     file.createDimension("bounds", 2)

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import InputError
+from model.core.times import rfc3339
 from service.feeds.follow_up import FollowUps
 from service.feeds.lease import LeaseLost
 from service.feeds.products import MANIFEST, Product, ProductFile, job_products_prefix, products_prefix
@@ -93,7 +94,7 @@ def _publish(made: Sequence[tuple[Product, MadeFile]], published: PublishedRun, 
         store.put(stored["key"], file.path)
     manifest = {
         "feed": run.feed,
-        "reference_time": f"{run.reference_time:%Y-%m-%dT%H:%M:%SZ}",
+        "reference_time": rfc3339(run.reference_time),
         "nowcast": published.job_id,
         "files": [{name: value for name, value in file.items() if name != "key"} for file in files],
     }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from model.core.colour_scale import NO_DATA, hex_of
 from model.core.rain_scale import RAIN_SCALE, UNIT
+from model.core.times import basic_text, rfc3339
 from service.render.forecast_reader import RainFile
 from service.render.graticule import corners_lon_lat, outer_bounds
 from service.render.picture import frame_png, picture_size
@@ -31,7 +32,7 @@ def make_pictures(published: PublishedRun, context: WorkerContext) -> list[MadeF
         pictures.append(
             MadeFile(
                 path=path,
-                stem=f"rain-{valid_time:%Y%m%dT%H%M%SZ}",
+                stem=f"rain-{basic_text(valid_time)}",
                 title=f"Rain rate at {valid_time:%Y-%m-%d %H:%M} UTC, PNG",
                 media_type=PNG,
             )
@@ -47,7 +48,7 @@ def _manifest(published: PublishedRun, forecast: RainFile, pictures: list[MadeFi
     height, width = picture_size(grid.shape)
     return {
         "feed": published.feed.name,
-        "reference_time": f"{forecast.reference_time:%Y-%m-%dT%H:%M:%SZ}",
+        "reference_time": rfc3339(forecast.reference_time),
         "nowcast": published.job_id,
         "model": forecast.attributes.get("model", ""),
         "field": forecast.field,
@@ -61,7 +62,7 @@ def _manifest(published: PublishedRun, forecast: RainFile, pictures: list[MadeFi
         "no_data": [hex_of(colour) for colour in NO_DATA],
         "frames": [
             {
-                "valid_time": f"{valid_time:%Y-%m-%dT%H:%M:%SZ}",
+                "valid_time": rfc3339(valid_time),
                 "lead_minutes": minutes,
                 "href": picture.name,
                 "size": picture.path.stat().st_size,

@@ -18,6 +18,7 @@ from edr_pydantic.variables import Variables
 from pyproj import CRS
 
 from model.core.grid_places import bounds_lon_lat
+from model.core.times import rfc3339
 from service.api.feeds.edr.parameters import STANDARD_NAME, UCUM, UCUM_UNITS, EdrParameter, parameters_of
 from service.api.feeds.edr.query import COVERAGE_JSON, CRS84, NATIVE
 from service.api.nowcasts.view import NowcastView
@@ -115,7 +116,7 @@ def locations(feed: Feed, path: str, view: NowcastView, first_step: int) -> dict
                 "id": name,
                 "geometry": {"type": "Point", "coordinates": list(place)},
                 "properties": {
-                    "datetime": f"{_text(times[0])}/{_text(times[-1])}",
+                    "datetime": f"{rfc3339(times[0])}/{rfc3339(times[-1])}",
                     "label": name,
                     "parameter-name": list(parameters_of(view.forecast)),
                     "edrqueryendpoint": f"{path}/locations/{name}",
@@ -168,9 +169,5 @@ def _extent(file: RainFile, times: Sequence[datetime]) -> Extent:
     bounds = bounds_lon_lat(file.grid)
     return Extent(
         spatial=Spatial(bbox=[list(bounds or (-180.0, -90.0, 180.0, 90.0))], crs=LON_LAT_WKT),
-        temporal=Temporal(interval=[[times[0], times[-1]]], values=[_text(time) for time in times], trs=GREGORIAN),
+        temporal=Temporal(interval=[[times[0], times[-1]]], values=[rfc3339(time) for time in times], trs=GREGORIAN),
     )
-
-
-def _text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

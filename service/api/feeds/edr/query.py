@@ -17,6 +17,7 @@ from shapely import MultiPoint, Point
 from model.core.area_pixels import Area
 from model.core.errors import BadGeometry
 from model.core.geometry import area_of_wkt, geometry_of_wkt
+from model.core.times import rfc3339
 from service.api.errors import InvalidParameter
 from service.api.feeds.edr.parameters import EdrParameter, chosen_parameters
 from service.api.nowcasts.view import NowcastView
@@ -110,7 +111,7 @@ def _steps(times: tuple[datetime, ...], asked: str | None, first_step: int) -> l
     ]
     if not steps:
         ahead = times[first_step:]
-        listed = f"They are {ahead[0]:%Y-%m-%dT%H:%M:%SZ} to {ahead[-1]:%Y-%m-%dT%H:%M:%SZ}" if ahead else "All passed"
+        listed = f"They are {rfc3339(ahead[0])} to {rfc3339(ahead[-1])}" if ahead else "All passed"
         raise InvalidParameter("there is no lead step at that time", where="datetime", hint=listed)
     return steps
 

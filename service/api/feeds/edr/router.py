@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter, ValidationError
 
 from model.core.errors import InputError
+from model.core.times import rfc3339
 from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep, GatewayContext
 from service.api.errors import InvalidParameter, NoSuchLocation
@@ -110,7 +111,7 @@ async def _source(request: Request, context: ContextDep, name: CollectionId) -> 
         raise InvalidParameter(error.errors()[0]["msg"], where="instanceId", hint=hint) from None
     _, job = await context.points.look_up(answers.served_job, context, served.state.feed, reference_time)
     view = await context.served_feeds.opened(job)
-    return Source(feed=served.state.feed, view=view, instance=_id_of(view))
+    return Source(feed=served.state.feed, view=view, instance=rfc3339(view.reference_time))
 
 
 SourceDep = Annotated[Source, Depends(_source)]
@@ -199,7 +200,7 @@ async def list_instances(context: ContextDep, source: SourceDep) -> Response:
             view = await context.served_feeds.opened(job)
         except InputError:  # it was deleted, or cannot be shown
             continue
-        found.append(collections.collection(source.feed.name, view, 0, _id_of(view)))
+        found.append(collections.collection(source.feed.name, view, 0, rfc3339(view.reference_time)))
     return _json(Instances(links=[collections.link_to(f"{source.path}/instances", "This document")], instances=found))
 
 
@@ -337,10 +338,6 @@ def _newest_jobs(context: GatewayContext, feed: Feed) -> list[Job]:
     with reading(context.ledger.engine) as session:
         jobs = jobs_by_id(session, ids)
     return [jobs[job_id] for job_id in ids if job_id in jobs][:NEWEST]
-
-
-def _id_of(view: NowcastView) -> str:
-    return f"{view.reference_time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _json(document: EdrBaseModel) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from model.core.times import rfc3339
 from service.api.context import GatewayContext
 from service.api.feeds import answers
 from service.api.feeds.models import (
@@ -56,7 +57,7 @@ def find_object(context: GatewayContext, feed: Feed, frame: FrameId) -> FrameObj
     if frame.observed:
         stored = context.feed_ledger.find_frame(feed.name, frame.valid_time)
         if stored is None:
-            at = "" if frame.valid_time is None else f" at {frame.valid_time:%Y-%m-%dT%H:%M:%SZ}"
+            at = "" if frame.valid_time is None else f" at {rfc3339(frame.valid_time)}"
             raise no_such_frame(f"the feed has no frame{at}")
         found, key = _observed(stored), stored.key
     else:
