@@ -22,17 +22,13 @@ MIDNIGHT = 144
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Settings, context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the feed `north`, which has an archive."""
+def feed_keys() -> dict[str, object]:
+    return {"frames": 100, "archive": "archive", "clock": "frames"}
+
+
+@pytest.fixture(autouse=True)
+def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
-    made = tmp_path / "frames"
-    made.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{made}"\nmodel = "extrapolation"\nframes = 100\narchive = "archive"\n'
-        'clock = "frames"\n'
-    )
-    return made
 
 
 def archived(settings: Settings, out: Path, *options: str) -> str:

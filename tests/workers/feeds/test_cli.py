@@ -27,15 +27,8 @@ def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of the feed `north`."""
-    made = tmp_path / "frames"
-    made.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{made}"\nmodel = "extrapolation"\nclock = "frames"\n'
-    )
-    return made
+def feed_keys() -> dict[str, object]:
+    return {"clock": "frames"}
 
 
 def echocast(settings: Settings, *arguments: str) -> tuple[int, str]:

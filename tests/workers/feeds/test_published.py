@@ -18,6 +18,7 @@ from model.core.errors import InputError
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
+from service.feeds.config import Feed
 from service.feeds.follow_up import FollowUps
 from service.feeds.tables import FeedRun
 from service.jobs.job import JobStatus
@@ -46,18 +47,8 @@ GRID = Grid.regular(CRS.from_epsg(3035), shape=(40, 50), pixel_size=1000.0, cent
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of the feed `north`, whose nowcasts have 12 lead steps."""
-    made = tmp_path / "frames"
-    made.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    write_feed(settings, folder=str(made))
-    return made
-
-
-def write_feed(settings: Settings, **keys: object) -> None:
-    keys = {"name": "north", "model": "extrapolation", "clock": "frames", "products": ["accumulations"], **keys}
-    settings.feeds_path.write_text("[[feed]]\n" + "".join(f"{key} = {value!r}\n" for key, value in keys.items()))
+def feed_keys() -> dict[str, object]:
+    return {"clock": "frames", "products": ["accumulations"]}
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +148,7 @@ def test_an_interrupted_publication_shows_nothing_and_is_made_whole_later(
 
 def test_a_product_that_fails_stops_no_other_and_is_told(
     context: WorkerContext,
-    settings: Settings,
+    configure: Callable[..., Feed],
     folder: Path,
     publish: Callable[..., FeedRun],
     monkeypatch: pytest.MonkeyPatch,
@@ -165,7 +156,7 @@ def test_a_product_that_fails_stops_no_other_and_is_told(
     def fails(*_: object) -> list[object]:
         raise InputError("there is no ink", where="cog")
 
-    write_feed(settings, folder=str(folder), products=["cog", "accumulations"])
+    configure(products=["cog", "accumulations"])
     publish(1)
     monkeypatch.setattr(make, "MAKERS", {**make.MAKERS, "cog": fails})
     follow_up("north", context)
@@ -176,9 +167,13 @@ def test_a_product_that_fails_stops_no_other_and_is_told(
 
 
 def test_the_cloud_optimized_geotiff_has_a_band_for_each_lead_step(
-    context: WorkerContext, settings: Settings, folder: Path, publish: Callable[..., FeedRun], tmp_path: Path
+    context: WorkerContext,
+    configure: Callable[..., Feed],
+    folder: Path,
+    publish: Callable[..., FeedRun],
+    tmp_path: Path,
 ) -> None:
-    write_feed(settings, folder=str(folder), products=["cog"])
+    configure(products=["cog"])
     publish(1)
     follow_up("north", context)
     run = newest(context)
@@ -217,7 +212,12 @@ def test_the_newest_run_comes_first_and_a_message_is_sent_for_the_others(
 
 
 def test_products_expire_with_the_frames_and_leftovers_are_swept(
-    context: WorkerContext, settings: Settings, folder: Path, publish: Callable[..., FeedRun], monkeypatch, lab
+    context: WorkerContext,
+    configure: Callable[..., Feed],
+    folder: Path,
+    publish: Callable[..., FeedRun],
+    monkeypatch,
+    lab,
 ) -> None:
     publish(1)
     follow_up("north", context)
@@ -226,7 +226,7 @@ def test_products_expire_with_the_frames_and_leftovers_are_swept(
     monkeypatch.setattr("workers.sweep.MIN_AGE", timedelta(seconds=-60))
     sweep(context)
     assert stored(context) == kept
-    write_feed(settings, folder=str(folder), retention=0.5)
+    configure(retention=0.5)
     publish(200)
     assert stored(context) == set()
 
@@ -285,9 +285,13 @@ def test_a_forecast_too_short_for_any_period_is_told(tmp_path: Path) -> None:
 
 
 def test_two_workers_at_once_add_each_run_to_the_archive_once(
-    context: WorkerContext, settings: Settings, folder: Path, publish: Callable[..., FeedRun]
+    context: WorkerContext,
+    configure: Callable[..., Feed],
+    settings: Settings,
+    folder: Path,
+    publish: Callable[..., FeedRun],
 ) -> None:
-    write_feed(settings, folder=str(folder), products=["zarr"])
+    configure(products=["zarr"])
     for number in (1, 2, 3):
         publish(number)
     waiting = FollowUps(context.ledger.engine)

@@ -14,7 +14,6 @@ from model.core.errors import InputError
 from model.readers import read
 from service.feeds.clock import ReplayClock, clock_from
 from service.feeds.config import Feed
-from service.feeds.feeds_file import read_feeds
 from service.feeds.overview import feed_states
 from service.settings import Settings
 from workers.context import WorkerContext
@@ -22,22 +21,6 @@ from workers.feeds.cli import feeds
 from workers.feeds.scan import scan
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def feed(tmp_path: Path, settings: Settings) -> Callable[..., Feed]:
-    """The feed `north`, with the keys that are given."""
-
-    def configured(*keys: str) -> Feed:
-        folder = tmp_path / "frames"
-        folder.mkdir(exist_ok=True)
-        settings.data_dir.mkdir(exist_ok=True)
-        lines = ["[[feed]]", 'name = "north"', f'folder = "{folder}"', 'model = "extrapolation"', *keys]
-        settings.feeds_path.write_text("\n".join(lines))
-        [made] = read_feeds(settings.feeds_path).feeds
-        return made
-
-    return configured
 
 
 def replay(settings: Settings, *arguments: object) -> Result:
@@ -49,9 +32,9 @@ def replay(settings: Settings, *arguments: object) -> Result:
 
 
 def test_files_come_whole_in_the_order_of_their_valid_times_whatever_they_are_called(
-    feed: Callable[..., Feed], settings: Settings, tmp_path: Path, lab
+    configure: Callable[..., Feed], settings: Settings, tmp_path: Path, lab
 ) -> None:
-    there = feed('clock = "replay"').folder
+    there = configure(clock="replay").folder
     past = tmp_path / "past"
     past.mkdir()
     lab.write_frames(past / "a.npz", first=3)
@@ -71,10 +54,10 @@ def test_files_come_whole_in_the_order_of_their_valid_times_whatever_they_are_ca
 
 
 def test_age_status_and_leads_are_those_of_the_time_that_is_replayed(
-    feed: Callable[..., Feed], settings: Settings, context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch
+    configure: Callable[..., Feed], settings: Settings, context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
-    north = feed('clock = "replay"', "lead_time = 60")
+    north = configure(clock="replay", lead_time=60)
     for number in range(3):
         lab.write_frames(north.folder / f"{number}.npz", first=number)
     newest = NOON + timedelta(minutes=10)
@@ -100,18 +83,18 @@ def test_age_status_and_leads_are_those_of_the_time_that_is_replayed(
 
 
 def test_what_cannot_be_replayed_is_told_before_anything_arrives(
-    feed: Callable[..., Feed], settings: Settings, context: WorkerContext, tmp_path: Path, lab
+    configure: Callable[..., Feed], settings: Settings, context: WorkerContext, tmp_path: Path, lab
 ) -> None:
-    north = feed()
+    north = configure()
     past = lab.write_frames(tmp_path / "0.npz")
     with pytest.raises(InputError, match=r"no feed or folder 'south'.*Valid feeds: north"):
         replay(settings, past, "--into", "south")
     with pytest.raises(InputError, match=r'clock = "replay"'):
         replay(settings, past, "--into", "north")
-    feed('clock = "replay"', 'pattern = "*.h5"')
+    configure(clock="replay", pattern="*.h5")
     with pytest.raises(InputError, match=r"takes files like '\*\.h5', and 1 are not, such as 0\.npz"):
         replay(settings, past, "--into", "north")
-    feed('clock = "replay"')
+    configure(clock="replay")
     (tmp_path / "notes.txt").write_text("no radar")
     with pytest.raises(InputError, match="no file could be read"):
         replay(settings, tmp_path / "notes.txt", "--into", "north")
@@ -125,10 +108,10 @@ def test_what_cannot_be_replayed_is_told_before_anything_arrives(
 
 
 def test_synthetic_storms_say_so_and_go_on_after_the_frames_of_the_feed(
-    feed: Callable[..., Feed], settings: Settings, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    configure: Callable[..., Feed], settings: Settings, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
-    there = feed('clock = "replay"', "retention = 1").folder
+    there = configure(clock="replay", retention=1).folder
     first = replay(settings, "--synthetic", 0.25, "--into", "north", "--speed", "6000x", "--history", 60)
     assert "3 of 3  synthetic-20200615T121000Z.nc" in first.output
     assert "synthetic" in read([there / "synthetic-20200615T121000Z.nc"]).attributes["source"]

@@ -34,15 +34,8 @@ from workers.sweep import REMOVED_FEED_KEPT, sweep_feeds
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of the feed `north`."""
-    made = tmp_path / "frames"
-    made.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{made}"\nout = "{made}"\nmodel = "extrapolation"\nsteps = 2\n'
-    )
-    return made
+def feed_keys(tmp_path: Path) -> dict[str, object]:
+    return {"out": str(tmp_path / "frames"), "steps": 2}
 
 
 @dataclass

@@ -36,7 +36,6 @@ from service.feeds.skill.tables import FrameScore
 from service.feeds.tables import FeedFrame
 from service.jobs.database import writing
 from service.jobs.job import Job, JobKind, JobStatus, UnknownJob
-from service.settings import Settings
 from service.store import MissingObject
 from workers import give_way
 from workers.batch import run
@@ -54,16 +53,15 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of the feed `north`, of extrapolation, which persistence challenges."""
-    made = tmp_path / "frames"
-    made.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{made}"\nmodel = "extrapolation"\nsteps = 2\nmembers = 2\n'
-        'challengers = ["persistence", "extrapolation"]\nprobabilities = [0.5, 5]\nclock = "frames"\n'
-    )
-    return made
+def feed_keys() -> dict[str, object]:
+    """Persistence challenges extrapolation."""
+    return {
+        "steps": 2,
+        "members": 2,
+        "challengers": ["persistence", "extrapolation"],
+        "probabilities": [0.5, 5],
+        "clock": "frames",
+    }
 
 
 @pytest.fixture(autouse=True)

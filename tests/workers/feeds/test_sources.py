@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import xarray as xr
 
 from service.feeds.config import Feed
 from service.feeds.tables import FileState
-from service.settings import Settings
 from workers.batch import run
 from workers.context import WorkerContext
 from workers.feeds.scan import scan
@@ -24,20 +24,18 @@ def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
 
 
-def configure(settings: Settings, **keys: object) -> None:
-    settings.data_dir.mkdir(exist_ok=True)
-    values = {"name": "north", "model": "extrapolation", "steps": 2, "clock": "frames", **keys}
-    lines = (f"{key} = {list(value) if isinstance(value, tuple) else value!r}\n" for key, value in values.items())
-    settings.feeds_path.write_text("[[feed]]\n" + "".join(lines))
+@pytest.fixture
+def feed_keys() -> dict[str, object]:
+    return {"folder": None, "steps": 2, "clock": "frames"}
 
 
 def test_frames_filed_by_day_are_read_and_forecast(
-    lab, tmp_path: Path, settings: Settings, context: WorkerContext
+    lab, tmp_path: Path, configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
     archive = tmp_path / "archive"
     for day in ("2026/05/31", "2026/06/01"):
         (archive / day).mkdir(parents=True)
-    configure(settings, url=f"file://{archive}/%Y/%m/%d", pattern="*.npz", out=str(tmp_path))
+    configure(url=f"file://{archive}/%Y/%m/%d", pattern="*.npz", out=str(tmp_path))
     for n in range(3):
         lab.write_frames(archive / "2026/06/01" / f"f{n}.npz", first=n)
     (archive / "2026/06/01" / "readme.txt").write_text("no frame")
@@ -68,9 +66,9 @@ def test_only_the_folders_of_the_newest_times_are_listed(lab, tmp_path: Path) ->
 
 
 def test_a_store_that_does_not_answer_is_a_problem_of_its_feed(
-    tmp_path: Path, settings: Settings, context: WorkerContext
+    tmp_path: Path, configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
-    configure(settings, url=f"file://{tmp_path}/nowhere/%Y")
+    configure(url=f"file://{tmp_path}/nowhere/%Y")
     scan(context)
     registered = context.feed_ledger.registered("north")
     assert registered is not None
@@ -79,14 +77,14 @@ def test_a_store_that_does_not_answer_is_a_problem_of_its_feed(
 
 
 def test_a_crop_is_kept_and_forecast_with_what_the_radar_sends(
-    lab, tmp_path: Path, settings: Settings, context: WorkerContext
+    lab, tmp_path: Path, configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for n in range(3):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     box = (-0.1, -0.1, 0.1, 0.1)
-    configure(settings, folder=str(folder), crop=box, radar_product="column maximum", out=str(tmp_path))
+    configure(folder=str(folder), crop=box, radar_product="column maximum", out=str(tmp_path))
     scan(context)
     kept = context.feed_ledger.frames("north")[0]
     assert (kept.radar_product, kept.pixels) == ("column maximum", 24 * 24), (
@@ -99,12 +97,12 @@ def test_a_crop_is_kept_and_forecast_with_what_the_radar_sends(
 
 
 def test_frames_outside_of_the_crop_are_refused_with_the_reason(
-    lab, tmp_path: Path, settings: Settings, context: WorkerContext
+    lab, tmp_path: Path, configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     lab.write_frames(folder / "f0.npz")
-    configure(settings, folder=str(folder), crop=(24, 59, 26, 61))
+    configure(folder=str(folder), crop=(24, 59, 26, 61))
     scan(context)
     [file] = context.feed_ledger.newest_files("north", 2)
     assert file.state is FileState.UNREADABLE
