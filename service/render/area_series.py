@@ -45,7 +45,7 @@ def area_statistics(
         For how long each value holds [time], for the totals; 0 leaves a time out. None: no totals.
     """
     sums: dict[str, Values] = {}
-    for here, values in file.parts(variable, pixels.rows, pixels.columns):
+    for here, values in file.places.parts(variable, pixels.rows, pixels.columns):
         weight = pixels.weight[here]
         known = np.isfinite(values)
         weights = weight.reshape(-1, *(1,) * (values.ndim - 1))

@@ -1,16 +1,16 @@
 """Reads a forecast file one frame or one pixel at a time, north up, in bounded memory.
 
 The gateway draws frames and does not compute with them: it needs far less memory than xarray takes. The header is read
-by netCDF4, which is not thread-safe, under a lock; frames and places by `service.render.packed_variable`, side by side.
+by netCDF4, which is not thread-safe, under a lock; frames and places (`service.render.place_reader`) by
+`service.render.packed_variable`, side by side.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +31,10 @@ from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_motion import EASTWARD, MOTION_X, MOTION_Y, NORTHWARD, RainMotion
 from model.core.rain_scale import RAIN_SCALE, RAINFALL_SCALE
 from model.core.units import FloatArray
-from service.render.block_cache import Block, BlockCache, BlockKey
+from service.render.block_cache import BlockCache
 from service.render.footprint import Bounds, footprint
 from service.render.packed_variable import Packed, PackedVariable, opened_variable
+from service.render.place_reader import PlaceReader
 from service.render.shared_cache import SharedCache
 
 MAX_SIDE: Final = 1200
@@ -98,10 +99,8 @@ class RainFile:
         Thresholds of the probabilities; empty without any.
     members : int
         Number of members; 0 without any.
-    sides : dict
-        Rows and columns of the blocks in which each variable is stored.
-    block_cache : BlockCache
-        Where blocks are kept that were read for places and areas.
+    places : PlaceReader
+        Reads its variables for places and areas.
     rank_cache : RankCache
         Where ranks of frames are kept that were drawn on a map.
     """
@@ -111,13 +110,12 @@ class RainFile:
     lead_minutes: tuple[float, ...]
     grid: Grid
     attributes: dict[str, str]
-    variable: str = RAIN_RATE
-    field: str = ""
-    thresholds_mm_h: tuple[float, ...] = ()
-    members: int = 0
-    sides: dict[str, tuple[int, int]] = dataclass_field(default_factory=dict)
-    block_cache: BlockCache = dataclass_field(default_factory=lambda: BlockCache(0))
-    rank_cache: RankCache = dataclass_field(default_factory=lambda: RankCache(0))
+    variable: str
+    field: str
+    thresholds_mm_h: tuple[float, ...]
+    members: int
+    places: PlaceReader
+    rank_cache: RankCache
 
     @property
     def probability_method(self) -> str | None:
@@ -153,18 +151,19 @@ class RainFile:
             periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else np.empty(0)
             if np.ma.is_masked(periods) or not np.isfinite(periods).all():
                 raise ValueError("a lead time is missing")
+            grid = Grid(crs=crs, x=np.asarray(file["x"][:]), y=np.asarray(file["y"][:]))
+            sides = {each: _sides(file[each]) for each in (name, RAIN_RATE, PROBABILITY) if each in file.variables}
             return cls(
                 path=path,
                 times=tuple(EPOCH + timedelta(seconds=int(seconds)) for seconds in np.atleast_1d(file["time"][:])),
                 lead_minutes=tuple(float(minutes) for minutes in periods),
-                grid=Grid(crs=crs, x=np.asarray(file["x"][:]), y=np.asarray(file["y"][:])),
+                grid=grid,
                 attributes={name: str(file.getncattr(name)) for name in file.ncattrs()},
                 variable=name,
                 field=str(field.getncattr("field")) if "field" in field.ncattrs() else "",
                 thresholds_mm_h=tuple(map(float, file[THRESHOLD][:])) if PROBABILITY in file.variables else (),
                 members=len(file.dimensions[REALIZATION]) if REALIZATION in file.dimensions else 0,
-                sides={each: _sides(file[each]) for each in (name, RAIN_RATE, PROBABILITY) if each in file.variables},
-                block_cache=block_cache,
+                places=PlaceReader(path, grid.shape, sides, block_cache),
                 rank_cache=rank_cache,
             )
 
@@ -266,67 +265,19 @@ class RainFile:
 
     def series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [time] of one pixel (`row` as in the file), NaN = no data."""
-        return self._series(self.variable, row, column)
+        return self.places.series(self.variable, row, column)
 
     def probability_series(self, row: int, column: int) -> FloatArray:
         """Return P(rain >= threshold) [threshold, time] of one pixel, NaN = no data; [0, time] without any."""
         if not self.thresholds_mm_h:
             return np.empty((0, len(self)), np.float32)
-        return self._series(PROBABILITY, row, column)
+        return self.places.series(PROBABILITY, row, column)
 
     def member_series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [realization, time] of one pixel, NaN = no data; [0, time] without members."""
         if not self.members:
             return np.empty((0, len(self)), np.float32)
-        return self._series(RAIN_RATE, row, column)
-
-    def _series(self, name: str, row: int, column: int) -> FloatArray:
-        rows, columns = self.sides[name]
-        top, left = row - row % rows, column - column % columns
-        block = self._block_at(name, top, left)
-        return block.unpacked(block.packed[row - top, column - left])
-
-    def parts(
-        self, name: str, rows: NDArray[np.int64], columns: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.bool_], FloatArray]]:
-        """Yield the values [pixel, ...] of some pixels of a variable, block by block, and which pixels they are.
-
-        What comes before y and x in the file comes last here.
-        """
-        block_rows, block_columns = self.sides[name]
-        across = -(-self.grid.shape[1] // block_columns)
-        block_of = rows // block_rows * across + columns // block_columns
-        for number in np.unique(block_of).tolist():
-            top, left = number // across * block_rows, number % across * block_columns
-            here = block_of == number
-            block = self._block_at(name, top, left)
-            yield here, block.unpacked(block.packed[rows[here] - top, columns[here] - left])
-
-    def values_at(self, name: str, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatArray:
-        """Return the values [pixel, ...] of some pixels of a variable, at least one, NaN = no data."""
-        values: FloatArray | None = None
-        for here, part in self.parts(name, rows, columns):
-            if values is None:
-                values = np.empty((rows.size, *part.shape[1:]), np.float32)
-            values[here] = part
-        assert values is not None  # noqa: S101 - there is a pixel
-        return values
-
-    def _block_at(self, name: str, top: int, left: int) -> Block:
-        """Return the block of a variable that starts at a row and a column (multiples of its `sides`)."""
-
-        def read() -> Block:
-            with opened_variable(self.path, name) as variable:
-                return Block(variable.block(top, left), variable.scale, int(variable.fill))
-
-        return self.block_cache.get(BlockKey(self.path, name, top, left), read)
-
-    def is_in_memory(self, row: int, column: int) -> bool:
-        """Whether the series of a pixel can be read without the file."""
-        return all(
-            BlockKey(self.path, name, row - row % rows, column - column % columns) in self.block_cache
-            for name, (rows, columns) in self.sides.items()
-        )
+        return self.places.series(RAIN_RATE, row, column)
 
     @property
     def size(self) -> int:
@@ -337,14 +288,6 @@ class RainFile:
         if self.thresholds_mm_h:
             values[PROBABILITY] = len(self.thresholds_mm_h)
         return math.prod(self.grid.shape) * len(self) * sum(values.values())
-
-    def load(self) -> None:
-        """Read all blocks into memory."""
-        ny, nx = self.grid.shape
-        for name, (rows, columns) in self.sides.items():
-            for top in range(0, ny, rows):
-                for left in range(0, nx, columns):
-                    self._block_at(name, top, left)
 
 
 def _sides(variable: Any) -> tuple[int, int]:  # noqa: ANN401 - a variable of netCDF4

@@ -96,6 +96,6 @@ async def _answer(context: GatewayContext, name: str, lon: float, lat: float, mo
     def answer(view: NowcastView) -> str:
         return feed_point(view, name, status, now, pixel).model_dump_json()
 
-    in_memory = pixel is None or all(file.is_in_memory(*pixel) for file in view.files)
+    in_memory = pixel is None or all(file.places.is_in_memory(*pixel) for file in view.files)
     content = answer(view) if in_memory else await context.served_feeds.run(context.points, view, answer)
     return Response(content, media_type="application/json", headers=NO_STORE)

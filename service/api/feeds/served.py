@@ -177,6 +177,6 @@ def find_feed(feeds: Feeds, name: str) -> Feed:
 
 
 def _read(view: NowcastView) -> None:
-    if 2 * sum(file.size for file in view.files) <= view.forecast.block_cache.max_bytes:
+    if 2 * sum(file.size for file in view.files) <= view.forecast.places.cache.max_bytes:
         for file in view.files:
-            file.load()
+            file.places.load()

@@ -159,7 +159,7 @@ def _coverages(
     on_grid = rows != OUTSIDE
     for parameter in wanted.parameters:
         if parameter.variable not in read:
-            values = file.values_at(parameter.variable, rows[on_grid], columns[on_grid])[..., steps]
+            values = file.places.values(parameter.variable, rows[on_grid], columns[on_grid])[..., steps]
             read[parameter.variable] = np.full((rows.size, *values.shape[1:]), np.nan, np.float32)
             read[parameter.variable][on_grid] = values
 
