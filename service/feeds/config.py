@@ -31,6 +31,7 @@ clock = "replay"        # what is now: by default the time; "replay": the time t
 [[feed.alert]]          # a rule of an alert: service/feeds/alerts/rule.py
 [feed.mqtt]             # in place of folder, url and push: notifications that announce files (see mqtt_config.py)
 [feed.wis2]             # where published nowcasts are announced
+[feed.edr]              # where they are announced as instances of OGC API - EDR
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.clock import read_clock
-from service.feeds.mqtt_config import MqttSource, Wis2Topic
+from service.feeds.mqtt_config import EdrChannel, MqttSource, Wis2Topic
 from service.feeds.products import Product
 
 DEFAULT_STEPS: Final = 12
@@ -107,6 +108,7 @@ class Feed(BaseModel):
     clock: Literal["system", "frames", "replay"] = "system"
     alert: tuple[AlertRule, ...] = ()
     wis2: Wis2Topic | None = None
+    edr: EdrChannel | None = None
 
     @field_validator("name")
     @classmethod

@@ -22,6 +22,14 @@ class Broker(NamedTuple):
     user: str | None
     password: str | None
 
+    @property
+    def address(self) -> str:
+        """Its address without credentials."""
+        scheme = {(False, False): "mqtt", (False, True): "mqtts", (True, False): "ws", (True, True): "wss"}
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        path = self.websocket_path or ""
+        return f"{scheme[self.websocket_path is not None, self.tls]}://{host}:{self.port}{path}"
+
 
 def parse_broker(url: str) -> Broker:
     """Parse the address of a broker, such as `mqtts://user:password@broker.example.org:8883`.
@@ -69,16 +77,20 @@ class MqttSource(_OnBroker):
     hosts: tuple[str, ...] = Field(min_length=1)
 
 
-class Wis2Topic(_OnBroker):
-    """Where each published nowcast is announced, as a WIS2 notification message.
+class _Announced(_OnBroker):
+    """Where nowcasts are announced, with links to this service.
 
-    `metadata_id`: of the discovery metadata record of the nowcasts. `public_url`: the address at which others reach
-    this service. `cache`: whether global caches may keep copies.
+    `public_url`: the address at which others reach this service.
     """
 
-    metadata_id: str = Field(min_length=1, max_length=500)
     public_url: str
-    cache: bool = False
+
+    @field_validator("topic")
+    @classmethod
+    def _check_topic(cls, topic: str) -> str:
+        if re.search(r"[+#\0]", topic) is not None:
+            raise ValueError("a message has one topic: + and # are for those who subscribe")
+        return topic
 
     @field_validator("public_url")
     @classmethod
@@ -86,3 +98,40 @@ class Wis2Topic(_OnBroker):
         if re.fullmatch(r"https?://[^\s?#]+", url) is None:
             raise ValueError("it is no address, such as https://nowcasts.example.org")
         return url.rstrip("/")
+
+
+class Wis2Topic(_Announced):
+    """Where each published nowcast is announced, as a WIS2 notification message.
+
+    `metadata_id`: of the discovery metadata record of the nowcasts. `cache`: whether global caches may keep copies.
+    """
+
+    metadata_id: str = Field(min_length=1, max_length=500)
+    cache: bool = False
+
+
+class EdrChannel(_Announced):
+    """Where new instances of the feed's collection are announced: OGC API - EDR, Part 2 (Publish-Subscribe).
+
+    `topic`: by default the path of the instances; `{feed}` is the name of the feed. `subscribe_url`: the address at
+    which others reach the broker, where it is not `url`.
+    """
+
+    topic: str = Field("collections/{feed}/instances", min_length=1, max_length=1000)
+    subscribe_url: str | None = None
+
+    @field_validator("subscribe_url")
+    @classmethod
+    def _check_subscribe_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_broker(url)
+        return url
+
+    def topic_of(self, feed: str) -> str:
+        """Return the topic of a feed."""
+        return self.topic.replace("{feed}", feed)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker as those who subscribe reach it."""
+        return parse_broker(self.subscribe_url or self.url)

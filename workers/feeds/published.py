@@ -19,7 +19,8 @@ from service.jobs.job import Problem, problem_of
 from service.store import MissingObject, StoreUnavailable, result_key
 from workers.context import WorkerContext
 from workers.feeds.alerts import judge_published
-from workers.feeds.mqtt.announcement import announce_published
+from workers.feeds.mqtt.edr import announce_instance
+from workers.feeds.mqtt.wis2 import announce_published
 from workers.feeds.products.make import make_products
 from workers.feeds.published_run import PublishedRun
 from workers.feeds.skill.challengers import submit_challengers
@@ -31,6 +32,7 @@ STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ..
     ("challengers", submit_challengers),
     ("products", make_products),
     ("wis2", announce_published),
+    ("edr", announce_instance),
 )
 """What is done after a publication, in this order: alerts do not wait for products. A failed step stops no other."""
 

@@ -52,6 +52,31 @@ def test_the_landing_pages_lead_to_every_part(gateway, nowcast):
     assert "/edr" in [link["href"] for link in gateway.get("/").json()["links"]]
 
 
+CHANNEL = {"url": "wss://echocast:secret@mqtt.example.org/mqtt", "public_url": "https://nowcasts.example.org"}
+
+
+def test_where_new_instances_are_announced_is_told_where_they_are(gateway, feed, nowcast):
+    assert get(gateway, "/edr/asyncapi")[1]["channels"] == {}
+    feed(edr=CHANNEL)
+    described = [link for link in get(gateway, "/edr")[1]["links"] if "asyncapi" in link["type"]]
+    assert [(link["rel"], link["href"]) for link in described] == [("service-desc", "/edr/asyncapi")]
+    classes = get(gateway, "/edr/conformance")[1]["conformsTo"]
+    assert "http://www.opengis.net/spec/ogcapi-edr-2/1.0/conf/pubsub" in classes
+    response = gateway.get("/edr/asyncapi")
+    assert response.headers["content-type"] == "application/vnd.aai.asyncapi+json;version=3.0.0"
+    assert "secret" not in response.text
+    document = response.json()
+    assert (document["asyncapi"], document["channels"]["north"]["address"]) == ("3.0.0", "collections/north/instances")
+    [server] = document["servers"].values()
+    assert (server["host"], server["pathname"], server["protocol"]) == ("mqtt.example.org:443", "/mqtt", "wss")
+    [hub] = [link for link in get(gateway, NORTH)[1]["links"] if link["rel"] == "hub"]
+    assert (hub["href"], hub["channel"]) == ("wss://mqtt.example.org:443/mqtt", "collections/north/instances")
+    if path := os.environ.get("ECHOCAST_ASYNCAPI_SCHEMA"):
+        import jsonschema
+
+        jsonschema.Draft7Validator(json.loads(Path(path).read_text())).validate(document)
+
+
 def test_a_collection_describes_what_its_queries_take(gateway, nowcast):
     [listed] = get(gateway, "/edr/collections")[1]["collections"]
     status, collection = get(gateway, NORTH)

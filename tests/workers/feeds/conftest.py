@@ -19,6 +19,12 @@ def feed_keys() -> dict[str, object]:
     return {}
 
 
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)
+
+
 @pytest.fixture
 def configure(tmp_path: Path, settings: Settings, feed_keys: dict[str, object]) -> Callable[..., Feed]:
     """Write the file of feeds: the feed `north`, with `feed_keys` and those that are given; None leaves a key out."""
@@ -27,7 +33,7 @@ def configure(tmp_path: Path, settings: Settings, feed_keys: dict[str, object]) 
         folder = tmp_path / "frames"
         folder.mkdir(exist_ok=True)
         table = {"name": "north", "folder": str(folder), "model": "extrapolation", **feed_keys, **keys}
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in table.items() if value is not None]
+        lines = [f"{key} = {toml(value)}\n" for key, value in table.items() if value is not None]
         settings.data_dir.mkdir(exist_ok=True)
         settings.feeds_path.write_text("[[feed]]\n" + "".join(lines))
         [feed] = read_feeds(settings.feeds_path, check_folders=False).feeds

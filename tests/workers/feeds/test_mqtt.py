@@ -11,17 +11,17 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from service.api.feeds.edr.asyncapi import PAYLOAD
 from service.feeds.config import Feed
-from service.feeds.feeds_file import read_feeds
 from service.feeds.tables import FileState, shown_name
 from service.jobs.job import JobStatus
-from service.settings import Settings
 from service.store import result_key
 from tests.patience import WAIT_SECONDS, wait_until
 from workers.batch import run
@@ -30,6 +30,11 @@ from workers.feeds.mqtt.notification import BadNotification, parse_notification
 from workers.feeds.mqtt.subscriber import receive, subscribe
 from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
+
+
+@pytest.fixture
+def feed_keys() -> dict[str, object]:
+    return {"clock": "frames", "steps": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -90,14 +95,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
-def configure(settings: Settings, url: str, host: str) -> Feed:
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        '[[feed]]\nname = "north"\nmodel = "extrapolation"\nclock = "frames"\nsteps = 2\n'
-        f'[feed.mqtt]\nurl = "{url}"\ntopic = "ORD/eu.eumetnet/+/DBZH"\nhosts = ["{host}"]\n'
-    )
-    [feed] = read_feeds(settings.feeds_path).feeds
-    return feed
+def source(url: str, host: str) -> dict[str, Any]:
+    """Notifications as the source of the feed: its keys."""
+    return {"folder": None, "mqtt": {"url": url, "topic": "ORD/eu.eumetnet/+/DBZH", "hosts": [host]}}
 
 
 def notification(address: str, data: bytes | None = None, rel: str = "canonical") -> bytes:
@@ -114,12 +114,12 @@ def states(context: WorkerContext) -> dict[str, FileState]:
 
 
 def test_frames_that_a_broker_announces_are_fetched_and_forecast(
-    lab, broker: str, files: tuple[Path, str], settings: Settings, context: WorkerContext
+    lab, broker: str, files: tuple[Path, str], configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
     from paho.mqtt import publish
 
     folder, host = files
-    configure(settings, broker, host)
+    configure(**source(broker, host))
     stop = threading.Event()
     thread = threading.Thread(target=subscribe, args=(context, (), stop))
     thread.start()
@@ -146,10 +146,10 @@ def test_frames_that_a_broker_announces_are_fetched_and_forecast(
 
 
 def test_what_is_announced_wrongly_is_refused_and_told(
-    lab, files: tuple[Path, str], settings: Settings, context: WorkerContext
+    lab, files: tuple[Path, str], configure: Callable[..., Feed], context: WorkerContext
 ) -> None:
     folder, host = files
-    feed = configure(settings, "mqtt://127.0.0.1:1", host)
+    feed = configure(**source("mqtt://127.0.0.1:1", host))
     assert feed.mqtt is not None
     lab.write_frames(folder / "f0.npz")
     for payload in (
@@ -192,28 +192,25 @@ def test_what_is_no_notification_is_refused(payload: bytes) -> None:
         parse_notification(payload)
 
 
-def test_a_published_nowcast_is_announced_as_wis2_does(
-    lab, broker: str, tmp_path: Path, settings: Settings, context: WorkerContext
-) -> None:
+@pytest.fixture
+def announced(
+    lab, broker: str, folder: Path, configure: Callable[..., Feed], context: WorkerContext
+) -> dict[str, list[dict[str, Any]]]:
+    """What a subscriber got, by topic, of a nowcast, and of that after its frame was issued again."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion
 
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{folder}"\nmodel = "extrapolation"\nclock = "frames"\nsteps = 2\n'
-        f'[feed.wis2]\nurl = "{broker}"\ntopic = "origin/a/wis2/nowcast"\n'
-        'metadata_id = "urn:wmo:md:fi-example:nowcast"\npublic_url = "https://nowcasts.example.org/"\n'
-    )
-    messages: list[dict[str, Any]] = []
+    common = {"url": broker, "public_url": "https://nowcasts.example.org/"}
+    wis2 = {**common, "topic": "origin/a/wis2/nowcast", "metadata_id": "urn:wmo:md:fi-example:nowcast"}
+    configure(wis2=wis2, edr=common)
+    messages: dict[str, list[dict[str, Any]]] = {}
     subscribed = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = lambda _, __, message: messages.append(json.loads(message.payload))
+    client.on_message = lambda _, __, got: messages.setdefault(got.topic, []).append(json.loads(got.payload))
     host, port = broker.removeprefix("mqtt://").split(":")
     client.connect(host, int(port))
-    client.subscribe("origin/#", qos=1)
+    client.subscribe([("origin/#", 1), ("collections/#", 1)])
     client.loop_start()
     try:
         assert subscribed.wait(WAIT_SECONDS)
@@ -225,11 +222,19 @@ def test_a_published_nowcast_is_announced_as_wis2_does(
             [job] = lab.jobs(context.ledger, JobStatus.ACCEPTED)
             run(job.id, context)
             follow_up("north", context)
-        wait_until(lambda: len(messages) == 2, "two messages")
+        wait_until(lambda: [len(got) for got in messages.values()] == [2, 2], "two messages of each kind")
     finally:
         client.disconnect()
         client.loop_stop()
-    first, again = messages
+    return messages
+
+
+def test_a_published_nowcast_is_announced_as_wis2_and_as_an_instance_of_edr(
+    lab, announced: dict[str, list[dict[str, Any]]], context: WorkerContext
+) -> None:
+    newest = lab.jobs(context.ledger)[0]
+    data = context.store.get(result_key(newest.id))
+    first, again = announced["origin/a/wis2/nowcast"]
     assert first["conformsTo"] == ["http://wis.wmo.int/spec/wnm/1/conf/core"]
     assert first["properties"]["data_id"] == again["properties"]["data_id"] == "north/nowcast/20260601T121000Z.nc"
     assert [first["properties"][name] for name in ("start_datetime", "end_datetime", "metadata_id", "cache")] == [
@@ -240,10 +245,19 @@ def test_a_published_nowcast_is_announced_as_wis2_does(
     ]
     [link] = again["links"]
     assert ([each["rel"] for each in first["links"]], link["rel"]) == (["canonical"], "update")
-    assert link["href"] == f"https://nowcasts.example.org/v1/nowcasts/{job.id}/result?format=netcdf"
-    data = context.store.get(result_key(job.id))
+    assert link["href"] == f"https://nowcasts.example.org/v1/nowcasts/{newest.id}/result?format=netcdf"
     assert link["length"] == len(data)
     assert base64.b64decode(again["properties"]["integrity"]["value"]) == hashlib.sha512(data).digest()
     [ring] = first["geometry"]["coordinates"]
     assert ring[0] == ring[-1]
     assert {round(abs(degrees), 1) for place in ring for degrees in place} == {0.2}, "48 km around 0 N 0 E"
+
+    made, updated = announced["collections/north/instances"]
+    for message in (made, updated):
+        Draft202012Validator(PAYLOAD, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(message)
+    assert made["id"] != updated["id"]
+    assert [message["properties"]["operation"] for message in (made, updated)] == ["create", "update"]
+    instance = "https://nowcasts.example.org/edr/collections/north/instances/2026-06-01T12:10:00Z"
+    assert made["properties"]["resourceId"] == updated["properties"]["resourceId"] == instance
+    links = {each["rel"]: each for each in updated["links"]}
+    assert (links["item"]["href"], links["canonical"]) == (instance, {**link, "rel": "canonical"})

@@ -1,17 +1,14 @@
-"""Announce a published nowcast on a broker, as a WIS2 notification message.
-
-WMO, "WIS2 Notification Message Encoding" (wis2-notification-message), version 1.
-"""
+"""Announce published nowcasts on a broker: what the messages have in common, and how they are sent."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import netCDF4
 import numpy as np
@@ -19,14 +16,11 @@ import numpy as np
 from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.core.times import basic_text, rfc3339
-from service.feeds.mqtt_config import Wis2Topic, parse_broker
+from service.feeds.mqtt_config import parse_broker
 from service.status import NETCDF, path_of
-from workers.context import WorkerContext
 from workers.feeds.mqtt.connection import KEEPALIVE_SECONDS, new_client
 from workers.feeds.published_run import PublishedRun
 
-CONFORMS_TO: Final = "http://wis.wmo.int/spec/wnm/1/conf/core"
 SECONDS: Final = 10.0
 """How long the broker may take to confirm a message."""
 
@@ -37,76 +31,53 @@ class NotAnnounced(InputError):
     code = "not-announced"
 
 
-def announce_published(published: PublishedRun, context: WorkerContext) -> None:
-    """Announce the nowcast that a feed serves, where the feed names a topic for it; not those of the past.
+@dataclass(frozen=True, kw_only=True)
+class AnnouncedFile:
+    """What messages say of a forecast file.
 
-    Raises
-    ------
-    NotAnnounced
-        The broker does not respond, or refuses it.
-    MissingDependency
-        The extra `mqtt` is not installed.
-    """
-    topic, run = published.feed.wis2, published.run
-    if topic is None or not published.is_served or run.backfill:
-        return
-    message = wis2_message(
-        topic,
-        published.nowcast,
-        feed=run.feed,
-        reference_time=run.reference_time,
-        job_id=published.job_id,
-        revision=run.revision,
-    )
-    announce(topic, message)
-
-
-def wis2_message(
-    topic: Wis2Topic, nowcast: Path, *, feed: str, reference_time: datetime, job_id: str, revision: int
-) -> dict[str, Any]:
-    """Return the notification of a nowcast.
-
-    Parameters
+    Attributes
     ----------
-    topic
-        Where it is announced.
-    nowcast
-        The forecast file.
-    feed, reference_time
-        The run.
-    job_id
-        The job whose result it is.
-    revision
-        How often its frame was issued again: later nowcasts update earlier ones, under one `data_id`.
+    geometry : dict or None
+        The polygon around the grid (degrees), as GeoJSON; None where it lies nowhere.
+    last : datetime
+        The last valid time.
+    size : int
+        Bytes.
+    sha512 : str
+        Its digest, in base64.
     """
+
+    geometry: dict[str, Any] | None
+    last: datetime
+    size: int
+    sha512: str
+
+    @property
+    def integrity(self) -> dict[str, str]:
+        """Its digest, as in WIS2's messages."""
+        return {"method": "sha512", "value": self.sha512}
+
+    def link(self, rel: str, public_url: str, job_id: str) -> dict[str, Any]:
+        """Return the link to the file."""
+        href = f"{public_url}{path_of(job_id)}/result?format=netcdf"
+        return {"rel": rel, "type": NETCDF, "href": href, "length": self.size}
+
+
+def is_announced(published: PublishedRun) -> bool:
+    """Whether a nowcast is announced: one that the feed serves, and not of the past."""
+    return published.is_served and not published.run.backfill
+
+
+def read_announced(nowcast: Path, reference_time: datetime) -> AnnouncedFile:
+    """Return what messages say of a forecast file."""
     data = nowcast.read_bytes()
     geometry, last = _extent(nowcast, reference_time)
-    link = {
-        "rel": "update" if revision else "canonical",
-        "type": NETCDF,
-        "href": f"{topic.public_url}{path_of(job_id)}/result?format=netcdf",
-        "length": len(data),
-    }
-    return {
-        "id": str(uuid4()),
-        "conformsTo": [CONFORMS_TO],
-        "type": "Feature",
-        "geometry": geometry,
-        "properties": {
-            "data_id": f"{feed}/nowcast/{basic_text(reference_time)}.nc",
-            "metadata_id": topic.metadata_id,
-            "pubtime": rfc3339(datetime.now(UTC)),
-            "start_datetime": rfc3339(reference_time),
-            "end_datetime": rfc3339(last),
-            "cache": topic.cache,
-            "integrity": {"method": "sha512", "value": base64.b64encode(hashlib.sha512(data).digest()).decode()},
-        },
-        "links": [link],
-    }
+    digest = base64.b64encode(hashlib.sha512(data).digest()).decode()
+    return AnnouncedFile(geometry=geometry, last=last, size=len(data), sha512=digest)
 
 
-def announce(topic: Wis2Topic, message: dict[str, Any]) -> None:
-    """Publish a message, and wait until the broker has confirmed it.
+def announce(url: str, topic: str, message: dict[str, Any]) -> None:
+    """Publish a message to a topic of the broker at `url`, and wait until the broker has confirmed it.
 
     Raises
     ------
@@ -115,12 +86,12 @@ def announce(topic: Wis2Topic, message: dict[str, Any]) -> None:
     MissingDependency
         The extra `mqtt` is not installed.
     """
-    broker = parse_broker(topic.url)
+    broker = parse_broker(url)
     client = new_client(broker)
     try:
         client.connect(broker.host, broker.port, KEEPALIVE_SECONDS)
         client.loop_start()
-        published = client.publish(topic.topic, json.dumps(message), qos=1)
+        published = client.publish(topic, json.dumps(message), qos=1)
         published.wait_for_publish(SECONDS)
         if not published.is_published():
             raise NotAnnounced(f"no answer within {SECONDS:g} s", where=broker.host, hint="Look at the broker's log")

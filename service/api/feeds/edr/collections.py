@@ -19,13 +19,14 @@ from pyproj import CRS
 
 from model.core.grid_places import bounds_lon_lat
 from model.core.times import rfc3339
+from service.api.feeds.edr import asyncapi
 from service.api.feeds.edr.parameters import STANDARD_NAME, UCUM, UCUM_UNITS, EdrParameter, parameters_of
 from service.api.feeds.edr.query import COVERAGE_JSON, CRS84, NATIVE
 from service.api.nowcasts.view import NowcastView
 from service.feeds.config import Feed
+from service.feeds.edr import ROOT, path_of_collection
 from service.render.forecast_reader import RainFile
 
-ROOT: Final = "/edr"
 JSON: Final = "application/json"
 COVJSON: Final = "application/prs.coverage+json"
 GEOJSON: Final = "application/geo+json"
@@ -46,13 +47,9 @@ QUERIES: Final = {
 }
 
 
-def path_of_collection(feed: str) -> str:
-    """Return the address of a feed's collection."""
-    return f"{ROOT}/collections/{feed}"
-
-
-def landing_page() -> LandingPageModel:
-    """Return the landing page."""
+def landing_page(feeds: Sequence[Feed]) -> LandingPageModel:
+    """Return the landing page; it leads to the channels where one of the feeds announces its instances."""
+    channels = Link(rel="service-desc", href=asyncapi.PATH, type=asyncapi.MEDIA_TYPE, title="Channels of new instances")
     return LandingPageModel(
         title="Echocast: OGC API - Environmental Data Retrieval",
         description="The newest precipitation nowcasts of each feed, at places, in areas and in boxes.",
@@ -62,19 +59,24 @@ def landing_page() -> LandingPageModel:
             Link(rel="service-doc", href="/docs", type="text/html", title="Documentation of the API"),
             Link(rel="conformance", href=f"{ROOT}/conformance", type=JSON, title="Conformance classes"),
             Link(rel="data", href=f"{ROOT}/collections", type=JSON, title="Collections: the feeds"),
+            *([channels] if _any_announces(feeds) else []),
         ],
     )
 
 
-def conformance() -> ConformanceModel:
-    """Return the conformance classes."""
-    return ConformanceModel(conformsTo=CLASSES)
+def conformance(feeds: Sequence[Feed]) -> ConformanceModel:
+    """Return the conformance classes; those of Part 2 where one of the feeds announces its instances."""
+    return ConformanceModel(conformsTo=[*CLASSES, *(asyncapi.CLASSES if _any_announces(feeds) else [])])
 
 
-def collection(feed: str, view: NowcastView, first_step: int, instance: str | None = None) -> Instance:
+def _any_announces(feeds: Sequence[Feed]) -> bool:
+    return any(feed.edr is not None for feed in feeds)
+
+
+def collection(feed: Feed, view: NowcastView, first_step: int, instance: str | None = None) -> Instance:
     """Return the description of a feed's newest nowcast, from the step `first_step` on; or of an instance."""
-    path = path_of_collection(feed)
-    title = f"Precipitation nowcast of {feed}"
+    path = path_of_collection(feed.name)
+    title = f"Precipitation nowcast of {feed.name}"
     if instance is not None:
         path, title = f"{path}/instances/{instance}", f"{title} from {instance}"
     file = view.forecast
@@ -83,9 +85,10 @@ def collection(feed: str, view: NowcastView, first_step: int, instance: str | No
     if instance is None:
         links.insert(0, Link(rel="self", href=path, type=JSON, title=title))
         links.append(Link(rel="instance", href=f"{path}/instances", type=JSON, title="Nowcasts by reference time"))
+        links += asyncapi.hub_of(feed)
     links.append(Link(rel="item", href=f"/v1/nowcasts/{view.job.id}", type=JSON, title="Nowcast"))
     return Instance(
-        id=instance or feed,
+        id=instance or feed.name,
         title=title,
         description=f"Rain by lead time, from {view.reference_time:%Y-%m-%d %H:%M} UTC, by {view.job.model_used}.",
         keywords=["precipitation", "nowcast", "radar"],

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from edr_pydantic.base_model import EdrBaseModel
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collection, Collections, Instance, Instances
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from model.core.errors import InputError
 from model.core.times import rfc3339
 from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep, GatewayContext
 from service.api.feeds.dependencies import NO_STORE, READ
-from service.api.feeds.edr import collections, query_routes
+from service.api.feeds.edr import asyncapi, collections, query_routes
 from service.api.feeds.edr.collections import JSON
 from service.api.feeds.edr.exceptions import EdrRoute, documented_exceptions
 from service.api.feeds.edr.source import COLLECTION, INSTANCE, INSTANCE_ID, SourceDep, newest_nowcast
@@ -27,6 +27,18 @@ from service.jobs.job import Job
 NEWEST: Final = 20
 """How many instances a collection has: its newest nowcasts."""
 
+CHANNELS: Final[dict[str, Any]] = {
+    "description": "An AsyncAPI document",
+    "content": {asyncapi.MEDIA_TYPE: {"schema": {"type": "object"}}},
+}
+
+
+class AsyncApi(JSONResponse):
+    """An AsyncAPI document."""
+
+    media_type = asyncapi.MEDIA_TYPE
+
+
 router = APIRouter(prefix=collections.ROOT, tags=["OGC API - EDR"], route_class=EdrRoute)
 
 
@@ -37,9 +49,9 @@ router = APIRouter(prefix=collections.ROOT, tags=["OGC API - EDR"], route_class=
     summary="Where everything is",
     response_model=LandingPageModel,
 )
-async def landing_page() -> Response:
+async def landing_page(context: ContextDep) -> Response:
     """Return the landing page."""
-    return _json(collections.landing_page())
+    return _json(collections.landing_page((await context.in_thread(context.feeds)).feeds))
 
 
 @router.get(
@@ -49,9 +61,22 @@ async def landing_page() -> Response:
     summary="Conformance classes",
     response_model=ConformanceModel,
 )
-async def conformance() -> Response:
+async def conformance(context: ContextDep) -> Response:
     """Return the conformance classes of OGC API - EDR that the service declares."""
-    return _json(collections.conformance())
+    return _json(collections.conformance((await context.in_thread(context.feeds)).feeds))
+
+
+@router.get(
+    asyncapi.PATH.removeprefix(collections.ROOT),
+    operation_id="getEdrChannels",
+    dependencies=READ,
+    summary="Where new nowcasts are announced",
+    response_class=AsyncApi,
+    responses={200: CHANNELS},
+)
+async def channels(context: ContextDep) -> Response:
+    """Return the AsyncAPI document of the channels (MQTT) on which new instances are announced."""
+    return AsyncApi(asyncapi.document((await context.in_thread(context.feeds)).feeds), headers=NO_STORE)
 
 
 @router.get(
@@ -113,7 +138,7 @@ async def list_instances(context: ContextDep, source: SourceDep) -> Response:
             view = await context.served_feeds.opened(job)
         except InputError:  # it was deleted, or cannot be shown
             continue
-        found.append(collections.collection(source.feed.name, view, 0, rfc3339(view.reference_time)))
+        found.append(collections.collection(source.feed, view, 0, rfc3339(view.reference_time)))
     return _json(Instances(links=[collections.link_to(f"{source.path}/instances", "This document")], instances=found))
 
 
@@ -130,5 +155,5 @@ def _newest_jobs(context: GatewayContext, feed: Feed) -> list[Job]:
 
 
 def _json(document: EdrBaseModel) -> Response:
-    content = document.model_dump_json(exclude_none=True, by_alias=True)
+    content = document.model_dump_json(exclude_none=True, by_alias=True, serialize_as_any=True)
     return Response(content, media_type=JSON, headers=NO_STORE)

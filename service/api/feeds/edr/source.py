@@ -56,7 +56,7 @@ class Source:
 
     def document(self) -> Instance:
         """Return its description."""
-        return collections.collection(self.feed.name, self.view, self.first_step, self.instance)
+        return collections.collection(self.feed, self.view, self.first_step, self.instance)
 
 
 async def _source(request: Request, context: ContextDep, name: CollectionId) -> Source:
