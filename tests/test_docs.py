@@ -14,7 +14,9 @@ from pydantic_core import PydanticUndefined
 from service.cli import cli
 from service.settings import Settings
 
-SCHEMAS = {f"ECHOCAST_{name}" for name in ("OGC_SCHEMAS", "STAC_SCHEMAS", "EDR_SCHEMAS", "COVJSON_SCHEMA", "ASYNCAPI_SCHEMA")}
+SCHEMAS = {
+    f"ECHOCAST_{name}" for name in ("OGC_SCHEMAS", "STAC_SCHEMAS", "EDR_SCHEMAS", "COVJSON_SCHEMA", "ASYNCAPI_SCHEMA")
+}
 BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_REAL_DATA", *SCHEMAS}
 """Variables of a single program, which are not among the service's settings."""
 

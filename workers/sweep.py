@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.feeds_file import read_feeds
 from service.feeds.products import MANIFEST, forecasts_prefix, products_of_feed
 from service.feeds.pushed import pushed_key
@@ -88,7 +89,7 @@ def _sweep_received(before: datetime, context: WorkerContext) -> int:
 
 
 def sweep_feeds(context: WorkerContext) -> None:
-    """Delete the frames and records of feeds that left the file of feeds `REMOVED_FEED_KEPT` ago.
+    """Delete the frames and records of feeds that left the file of feeds `REMOVED_FEED_KEPT` ago, and their events.
 
     As long as something is wrong in the file, it may be a feed that is there: nothing is deleted.
     """
@@ -103,6 +104,8 @@ def sweep_feeds(context: WorkerContext) -> None:
             context.skill_ledger.forget(feed)
             context.feed_ledger.forget(feed)
             log.info("feed %s: it left the file of feeds, and what was stored of it is deleted", feed)
+    configured = {feed.name for feed in config.feeds}
+    AlertLedger(context.ledger).delete_events_of_others(configured | set(context.feed_ledger.names()))
 
 
 def _leftovers(objects: list[StoredObject], context: WorkerContext) -> list[str]:

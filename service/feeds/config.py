@@ -51,7 +51,7 @@ from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, ForecastField, F
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.feeds.alerts.rule import AlertRule
-from service.feeds.clock import read_clock
+from service.feeds.clock import ReplayClock, read_clock
 from service.feeds.mqtt_config import EdrChannel, MqttSource, Wis2Topic
 from service.feeds.products import Product
 
@@ -218,8 +218,13 @@ class Feed(BaseModel):
         """Return the time from which leads count, by the feed's `clock`; `newest` is the time of its newest frame."""
         if self.clock == "system":
             return datetime.now(UTC)
-        clock = read_clock(self.folder) if self.clock == "replay" and self.folder is not None else None
+        clock = self.replay_clock
         return newest if clock is None else clock.now()
+
+    @property
+    def replay_clock(self) -> ReplayClock | None:
+        """The clock of the time that is replayed; None where nothing is, or its folder is not seen from here."""
+        return read_clock(self.folder) if self.clock == "replay" and self.folder is not None else None
 
     def lead_steps(self, interval_minutes: float, reference_time: datetime) -> int:
         """Return the lead steps of a run: those that are asked for, or as many as `lead_time` takes from now on.

@@ -65,7 +65,7 @@ class FrameRanks:
 
     def _kept(self, rows: slice, columns: slice) -> Ranks:
         """Return ranks of pixels [y, x], from chunks that are kept."""
-        high, wide = self._file.sides[self._frame.variable]
+        high, wide = self._file.places.sides[self._frame.variable]
         tops = range(rows.start - rows.start % high, rows.stop, high)
         lefts = range(columns.start - columns.start % wide, columns.stop, wide)
         bands = [np.concatenate([self._chunk(top, left) for left in lefts], axis=1) for top in tops]
@@ -76,7 +76,7 @@ class FrameRanks:
         """Return the ranks of the chunk that starts at a row and a column."""
 
         def read() -> Ranks:
-            high, wide = self._file.sides[self._frame.variable]
+            high, wide = self._file.places.sides[self._frame.variable]
             ny, nx = self._file.grid.shape
             with opened_variable(self._file.path, self._frame.variable) as variable:
                 return self._read(variable, slice(top, min(ny, top + high)), slice(left, min(nx, left + wide)))

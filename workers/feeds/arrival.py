@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from model.core.errors import InputError
+from model.core.errors import FutureFrame, InputError
 from model.core.times import utc_text
+from model.readers.observation_times import CLOCK_TOLERANCE
 from service.feeds.config import Feed
 from service.feeds.intervals import common_interval_minutes
 from service.feeds.tables import ArrivedFile, FileState
@@ -27,14 +28,25 @@ def check_arrival(feed: Feed, file: ArrivedFile, valid_time: datetime, context: 
     """Check that a frame took about as long to arrive as those before it, at least: nobody sends the future.
 
     A frame that is too late by more than the interval of the frames, and the time between two scans, is refused; one
-    that is too late by less is soon replaced by the right one of that time. The check is for feeds that are live, and
-    gives in to the second such file in a row, as the radar may have become faster.
+    that is too late by less is soon replaced by the right one of that time. That is for feeds that are live, and gives
+    in to the second such file in a row, as the radar may have become faster. Of a feed that is replayed, the clock of
+    the replay counts; whoever read the file has compared it with that of the machine.
 
     Raises
     ------
+    FutureFrame
+        It is ahead of the clock of the replay, by more than `CLOCK_TOLERANCE`.
     TooSoon
         The frame's valid time is too late.
     """
+    clock = feed.replay_clock
+    now = valid_time if clock is None else clock.now()
+    if valid_time > now + CLOCK_TOLERANCE.item():
+        raise FutureFrame(
+            f"the time {utc_text(valid_time)} is ahead of the clock of the replay, {utc_text(now)}",
+            where=file.name,
+            hint="Replay it with the others, or correct its time",
+        )
     frames = context.feed_ledger.frames(feed.name, limit=WINDOW)
     if feed.clock != "system" or len(frames) < FEWEST:
         return

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from service.feeds.alerts import recording
 from service.feeds.alerts.recording import Found
@@ -91,7 +92,13 @@ class AlertLedger:
 
     def delete_events(self, before: datetime) -> None:
         """Delete events from before a time with their messages; not the newest one, after which others are counted."""
+        self._delete_events(AlertEvent.occurred < before)
+
+    def delete_events_of_others(self, feeds: Collection[str]) -> None:
+        """Delete events of other feeds than these with their messages; not the newest one."""
+        self._delete_events(AlertEvent.feed.not_in(feeds))
+
+    def _delete_events(self, where: ColumnElement[bool]) -> None:
         newest = self.newest_number()
         with writing(self.engine) as session:
-            old = delete(AlertEvent).where(AlertEvent.occurred < before, AlertEvent.number < newest)
-            session.connection().execute(old)
+            session.connection().execute(delete(AlertEvent).where(where, AlertEvent.number < newest))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
+from sqlalchemy import update
 
 from model.core.errors import InputError
 from model.core.forecast_file import write_netcdf
@@ -18,8 +20,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.tables import Alert, AlertEvent
+from service.feeds.alerts.transition import Change
 from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.rule_forecasts import RuleForecasts
+from service.feeds.tables import RegisteredFeed
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.receiver import Receiver, receiver, verified
@@ -30,6 +34,7 @@ from workers.feeds.alerts import check_alerts
 from workers.feeds.cli import feeds
 from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
+from workers.sweep import REMOVED_FEED_KEPT, sweep_feeds
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
 
@@ -249,6 +254,21 @@ def test_what_is_removed_hangs_nowhere_and_a_broken_file_removes_nothing(radar: 
     radar.configure("")
     assert radar.check() == ["town cleared"]
     assert radar.alerts.alerts() == []
+
+
+def test_events_of_a_feed_that_left_the_file_are_kept_as_long_as_its_frames(radar: Radar) -> None:
+    radar.configure(TOWN)
+    radar.frame(-5, 0)
+    radar.frame(0, 8)
+    radar.context.settings.feeds_path.write_text("")
+    assert radar.check() == ["town cleared"]
+    sweep_feeds(radar.context)
+    assert len(radar.alerts.events("north", 10)) == 2
+    long_ago = datetime.now(UTC) - 2 * REMOVED_FEED_KEPT
+    with radar.context.ledger.engine.begin() as connection:
+        connection.execute(update(RegisteredFeed).values(last_scan=long_ago))
+    sweep_feeds(radar.context)
+    assert [event.change for event in radar.alerts.events("north", 10)] == [Change.CLEARED], "the newest counts on"
 
 
 def channels(server: Receiver) -> str:

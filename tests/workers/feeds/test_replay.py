@@ -15,6 +15,7 @@ from model.readers import read
 from service.feeds.clock import ReplayClock, clock_from
 from service.feeds.config import Feed
 from service.feeds.overview import feed_states
+from service.feeds.tables import FileState
 from service.settings import Settings
 from workers.context import WorkerContext
 from workers.feeds.cli import feeds
@@ -80,6 +81,23 @@ def test_age_status_and_leads_are_those_of_the_time_that_is_replayed(
     assert fast.when(fast.start + timedelta(minutes=10)) == fast.started + timedelta(seconds=10)
     next(north.folder.glob(".replay.json")).unlink()
     assert north.now(newest) == newest
+
+
+def test_a_frame_ahead_of_the_time_that_is_replayed_is_refused_until_that_time(
+    configure: Callable[..., Feed], context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
+    north = configure(clock="replay")
+    clock_from(NOON + timedelta(minutes=5), 1e-6).write(north.folder)
+    for number in (0, 1, 5):
+        lab.write_frames(north.folder / f"{number}.npz", first=number)
+    scan(context)
+    assert context.feed_ledger.newest_time("north") == NOON + timedelta(minutes=5)
+    [refused] = context.feed_ledger.find_files("north", ["5.npz"])
+    assert (refused.state, "ahead of the clock of the replay" in refused.reason) == (FileState.REFUSED, True)
+    clock_from(NOON + timedelta(minutes=25), 1e-6).write(north.folder)
+    scan(context)
+    assert context.feed_ledger.newest_time("north") == NOON + timedelta(minutes=25)
 
 
 def test_what_cannot_be_replayed_is_told_before_anything_arrives(
