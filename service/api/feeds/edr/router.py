@@ -20,6 +20,7 @@ from service.api.feeds.edr.collections import JSON
 from service.api.feeds.edr.exceptions import EdrRoute, documented_exceptions
 from service.api.feeds.edr.source import COLLECTION, INSTANCE, INSTANCE_ID, SourceDep, newest_nowcast
 from service.feeds.config import Feed
+from service.feeds.edr import ROOT
 from service.feeds.overview import jobs_by_id
 from service.jobs.database import reading
 from service.jobs.job import Job
@@ -39,7 +40,7 @@ class AsyncApi(JSONResponse):
     media_type = asyncapi.MEDIA_TYPE
 
 
-router = APIRouter(prefix=collections.ROOT, tags=["OGC API - EDR"], route_class=EdrRoute)
+router = APIRouter(prefix=ROOT, tags=["OGC API - EDR"], route_class=EdrRoute)
 
 
 @router.get(
@@ -67,7 +68,7 @@ async def conformance(context: ContextDep) -> Response:
 
 
 @router.get(
-    asyncapi.PATH.removeprefix(collections.ROOT),
+    asyncapi.PATH.removeprefix(ROOT),
     operation_id="getEdrChannels",
     dependencies=READ,
     summary="Where new nowcasts are announced",
@@ -95,7 +96,7 @@ async def list_collections(context: ContextDep) -> Response:
             found.append(newest_nowcast(await context.served_feeds.get(feed.name)).document())
         except InputError:  # it has no nowcast, or one that was deleted or cannot be shown
             continue
-    link = collections.link_to(f"{collections.ROOT}/collections", "This document")
+    link = collections.link_to(f"{ROOT}/collections", "This document")
     return _json(Collections(links=[link], collections=list(found)))
 
 

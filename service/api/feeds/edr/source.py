@@ -15,11 +15,11 @@ from service.api.context import ContextDep
 from service.api.errors import InvalidParameter
 from service.api.feeds import answers
 from service.api.feeds.edr import collections
-from service.api.feeds.edr.collections import path_of_collection
 from service.api.feeds.served import ServedFeed
 from service.api.nowcasts.view import NowcastView
 from service.api.utc_time import UtcTime
 from service.feeds.config import Feed
+from service.feeds.edr import path_of_collection
 
 COLLECTION: Final = "/collections/{collectionId}"
 INSTANCE: Final = COLLECTION + "/instances/{instanceId}"
