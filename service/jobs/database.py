@@ -20,7 +20,7 @@ from model.core.locks import file_lock
 if TYPE_CHECKING:
     from service.jobs.bounded_connection import BoundedConnection
 
-HEAD: Final = "0021"
+HEAD: Final = "0022"
 """The newest migration, so that a start without migrations need not load Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
