@@ -11,7 +11,7 @@ from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from service.feeds.ledger import DecodedFrame
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
 from service.store import result_key
