@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from model.core.errors import InputError
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.tables import FeedFrame, FeedRun, FileState
 from service.jobs.job import Job, JobStatus
 from workers.context import WorkerContext
