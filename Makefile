@@ -25,7 +25,7 @@ PYTEST ?= -q
 # Number of processes that share the test files; PARALLEL=0 runs them in one process.
 PARALLEL ?= 2
 
-.PHONY: help redis run test lint format bench sample lock sbom clean
+.PHONY: help redis run test lint format bench sample icons lock sbom clean
 
 help:
 	@sed -n '3,5s/^# //p' Makefile
@@ -73,6 +73,10 @@ bench: $(VENV)/test
 # The same seed gives the same file, unless model/data/synthetic_storms.py changes.
 sample: $(VENV)/run
 	$(BIN)/echocast archive synth service/web/sample/sample.nc --frames 8 --size 320 --step 5 --seed 14
+
+# The icons of the installed page, from its SVG.
+icons: $(VENV)/test
+	$(BIN)/python service/web/make_icons.py
 
 # Every package of an image with the hashes of its files, for docker/ and deploy/: pip install --require-hashes -r FILE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate \

@@ -35,6 +35,7 @@ from service.api.nowcasts.router import router as nowcasts
 from service.api.openapi import describe
 from service.api.operator.router import router as operator
 from service.api.page.files import PageFiles
+from service.api.page.installed_app import router as installed_app
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
 from service.api.web_push.router import router as web_push
@@ -105,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in (
         *(feeds, alert_events, web_push, nowcasts, models, processes, edr, inference),
-        *(champion, keys, operator, health, metrics, page),
+        *(champion, keys, operator, health, metrics, page, installed_app),
     ):
         app.include_router(router)
     scopes_of_routes(app)

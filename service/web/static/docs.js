@@ -1,6 +1,7 @@
 // Documentation of the API, made from openapi.json without anything from other hosts.
 
 import { json } from "./api.js";
+import { text as message } from "./messages.js";
 
 const VERBS = ["get", "post", "put", "delete"];
 
@@ -21,7 +22,7 @@ const inline = (text) => text.split(/`([^`]*)`/).map((part, number) => {
 
 function table(headings, rows) {
   const body = rows.map((cells) => node("tr", {}, ...cells.map((text) => node("td", { text: String(text ?? "") }))));
-  return node("div", { className: "scroll-x" }, node("table", {},
+  return node("div", { className: "scroll-x", tabIndex: 0 }, node("table", {},
     node("thead", {}, node("tr", {}, ...headings.map((text) => node("th", { text })))), node("tbody", {}, ...body)));
 }
 
@@ -52,11 +53,13 @@ try {
   const api = await json("openapi.json");
   const routes = Object.entries(api.paths).flatMap(([path, verbs]) =>
     VERBS.filter((verb) => verb in verbs).map((verb) => ({ path, verb, operation: verbs[verb] })));
-  document.getElementById("docs").replaceChildren(
+  const main = document.getElementById("docs");
+  main.lang = "en"; // as the service describes itself
+  main.replaceChildren(
     node("h1", { text: `${api.info.title} ${api.info.version}` }),
     node("p", { className: "lead", text: api.info.description.trim().replace(/([^\n])\n(?!\n)/g, "$1 ") }),
     node("p", {}, node("a", { href: "openapi.json", textContent: "openapi.json" })),
-    node("pre", { textContent: example() }),
+    node("pre", { textContent: example(), tabIndex: 0 }),
     ...api.tags.flatMap((tag) => [
       node("h2", { textContent: tag.name }),
       node("p", { className: "hint", text: tag.description }),
@@ -64,5 +67,5 @@ try {
         .map(({ path, verb, operation }) => route(path, verb, operation)),
     ]));
 } catch (problem) {
-  document.getElementById("docs").textContent = `${problem.title || "The page failed"}. ${problem.hint || ""}`;
+  document.getElementById("docs").textContent = `${problem.title || message("docs.failed")}. ${problem.hint || ""}`;
 }

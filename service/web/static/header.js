@@ -1,5 +1,6 @@
 // The header of every page: its tabs, the language, and the key of this tab.
 
+import "./app.js";
 import { forgetKey, key, onKey } from "./key.js";
 import { apply } from "./messages.js";
 
@@ -32,7 +33,7 @@ const forget = marked(node("button", { type: "button", className: "button quiet"
 const languages = marked(node("select", {}), "messageLabel", "header.language");
 languages.dataset.languages = "";
 header.append(
-  node("a", { className: "brand", href: "./", id: "home" }, icon, node("span", { textContent: "Echocast" })),
+  node("a", { className: "brand", href: "./", id: "home", ariaLabel: "Echocast" }, icon, node("span", { textContent: "Echocast" })),
   marked(node("nav", { className: "tabs" }, ...tabs), "messageLabel", "header.pages"),
   node("div", { className: "top-end" }, forget, languages),
 );

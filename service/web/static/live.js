@@ -7,6 +7,7 @@ import { player } from "./map/player.js";
 import { sourceBar } from "./map/source_bar.js";
 import { timeBar } from "./map/time_bar.js";
 import { text } from "./messages.js";
+import { attach as attachPush } from "./push/push.js";
 import { feeds, feedSource, newestOf } from "./sources/feed.js";
 import { createState } from "./state.js";
 
@@ -25,6 +26,8 @@ const bar = sourceBar(byId("source"), byId("notice"), state, {
 loadingMark(byId("map-loading"), byId("map"), state, frames);
 layerChooser(byId("layers-room"), map, state);
 timeBar(byId("time"), state, play, frames);
+byId("place-values")?.before(byId("push")); // on the card of the place
+attachPush(byId("push"), state, () => byId("place-title")?.textContent);
 
 let opening = 0;
 let opened = null; // the name of the feed

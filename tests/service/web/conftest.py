@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -42,23 +43,31 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser_context(tmp_path_factory):
-    """A fresh profile of the machine's own Chromium."""
-    chromium = os.environ.get("ECHOCAST_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+@contextmanager
+def chromium(folder, **options):
+    """A context of the machine's own Chromium, with a fresh profile in `folder`."""
+    program = os.environ.get("ECHOCAST_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
         pytest.skip("no chromium on PATH: the page cannot be driven")
     with playwright.sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=chromium,
+            str(folder),
+            executable_path=program,
             args=ARGUMENTS,
             timezone_id="Europe/Amsterdam",
             locale="en-GB",
+            **options,
         )
         context.set_default_timeout(1000 * WAIT_SECONDS)
         yield context
         context.close()
+
+
+@pytest.fixture(scope="module")
+def browser_context(tmp_path_factory):
+    """A browser without service workers, which would send requests past what tests route."""
+    with chromium(tmp_path_factory.mktemp("profile"), service_workers="block") as context:
+        yield context
 
 
 @pytest.fixture

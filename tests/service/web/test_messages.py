@@ -9,9 +9,9 @@ import pytest
 from service.api.page.router import WEB
 
 LANGUAGES = sorted(path.stem for path in (WEB / "messages").glob("*.json"))
-SCRIPTS = sorted(path for path in (WEB / "static").rglob("*.js"))
+SCRIPTS = [*sorted((WEB / "static").rglob("*.js")), *WEB.glob("*.js")]
 PAGES = sorted(WEB.glob("*.html"))
-IN_SCRIPT = re.compile(r"""\btext\(\s*(?:"([^"]+)"|`([^`$]*)(\$\{)?)""")
+IN_SCRIPT = re.compile(r"""\b(?:text|message)\(\s*(?:"([^"]+)"|`([^`$]*)(\$\{)?)""")
 IN_SCRIPT_AS_VALUE = re.compile(r"""["`]([a-z]\w*(?:\.\w[\w-]*)+)(?:["`]|(\.?\$\{))""")
 IN_HTML = re.compile(r"""data-message(?:-[a-z]+)?="([^"]+)\"""")
 KEY = re.compile(r"[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9][\w-]*)+")
