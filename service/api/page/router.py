@@ -29,6 +29,7 @@ PAGE_HEADERS: Final = {
 PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "docs": PAGE_HEADERS,
     "offline": PAGE_HEADERS,
+    "skill": PAGE_HEADERS,
     "upload": PAGE_HEADERS,
 }
 """Pages beside the map: the name in the address, which is that of the file, and the headers of the response."""

@@ -8,6 +8,7 @@ import { apply } from "./messages.js";
 const TABS = [
   { page: "live", href: "./", message: "header.live" },
   { page: "upload", href: "upload", message: "header.upload" },
+  { page: "skill", href: "skill", message: "header.skill" },
   { page: "api", href: "docs", message: "header.api" },
 ];
 

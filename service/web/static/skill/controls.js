@@ -1,0 +1,80 @@
+// What can be chosen: feed or model, time, threshold, lead, from when leads count, and with what is compared.
+
+import { number, text } from "../messages.js";
+import { WINDOWS } from "./choice.js";
+import { namesOf, rate } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export function drawSubjects(feeds, models, choice, onChange) {
+  const option = (value, words, chosen) => Object.assign(document.createElement("option"), { value, textContent: words, selected: chosen });
+  const group = (label, options) => {
+    const element = Object.assign(document.createElement("optgroup"), { label });
+    element.append(...options);
+    return element;
+  };
+  const select = byId("subject");
+  const groups = [];
+  if (feeds.length) groups.push(group(text("skill.feeds"), feeds.map(({ name }) => option(`feed=${name}`, name, choice.feed === name))));
+  if (models.length) groups.push(group(text("skill.models"), models.map((model) => option(`model=${model}`, model.replace("@", " "), choice.model === model))));
+  select.replaceChildren(...groups);
+  select.onchange = () => {
+    const [kind, ...name] = select.value.split("=");
+    onChange({ feed: null, model: null, with: [], [kind]: name.join("=") });
+  };
+}
+
+export function drawWindows(choice, onChange) {
+  const words = (hours) => (hours <= 48 ? text("skill.hours", { count: hours }) : text("skill.days", { count: hours / 24 }));
+  radios(byId("windows"), "window", WINDOWS.map((hours) => [hours, words(hours)]), choice.window, (window) => onChange({ window: Number(window) }));
+}
+
+// Thresholds and leads of the scores that are shown.
+export function drawOfScores(skill, shown, onChange) {
+  const thresholds = skill.models[0].events.map(({ threshold_mm_h: threshold }) => threshold);
+  radios(byId("thresholds"), "threshold", thresholds.map((value) => [value, rate(value)]), thresholds[shown.row], (value) => onChange({ threshold: Number(value) }));
+  const leads = byId("lead");
+  leads.replaceChildren(...skill.lead_minutes.map((minutes, column) => Object.assign(document.createElement("option"), {
+    value: minutes, textContent: text("skill.minutes", { minutes: number(minutes) }), selected: column === shown.column,
+  })));
+  leads.onchange = () => onChange({ lead: Number(leads.value) });
+}
+
+export function drawOrigins(choice, onChange) {
+  const select = byId("from");
+  select.replaceChildren(...["reference", "publication"].map((value) => Object.assign(document.createElement("option"), {
+    value, textContent: text(`skill.from.${value}`), selected: choice.from === value,
+  })));
+  select.onchange = () => onChange({ from: select.value });
+}
+
+// Versions that can be compared; the first one is that of the feed.
+export function drawCompared(skill, onChange) {
+  const scored = Object.keys(skill.scored_models);
+  const compared = skill.models.map(({ model }) => model);
+  const names = namesOf(scored);
+  const [own] = compared;
+  const boxes = scored.filter((model) => model !== own).map((model) => {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "checkbox", name: "with", value: model, checked: compared.includes(model) });
+    const name = document.createElement("span");
+    name.textContent = names[model];
+    input.onchange = () => onChange({ with: [own, ...[...byId("compared").querySelectorAll("input:checked")].map(({ value }) => value)] });
+    label.append(input, name);
+    return label;
+  });
+  byId("compared").closest("fieldset").hidden = !boxes.length;
+  byId("compared").replaceChildren(...boxes);
+}
+
+export function radios(box, name, options, chosen, onChange) {
+  box.replaceChildren(...options.map(([value, words]) => {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "radio", name, value, checked: value === chosen });
+    input.onchange = () => onChange(input.value);
+    const span = document.createElement("span");
+    span.textContent = words;
+    label.append(input, span);
+    return label;
+  }));
+}
