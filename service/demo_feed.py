@@ -29,6 +29,7 @@ CONFIGURATION: Final = """\
 [[feed]]
 name = "{name}"
 folder = "frames"
+phase = "rain"
 interval = 5
 lead_time = 60
 challengers = ["extrapolation", "persistence"]

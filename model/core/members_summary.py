@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 
 from model.core.point_summary import WET_MM_H, first_spell, step_hours
-from model.core.units import DRY_RAIN_RATE_MM_H
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 
 HOUR_MINUTES: Final = 60.0
 CHANCE_THRESHOLDS_MM_H: Final = (DRY_RAIN_RATE_MM_H, 2.0, 5.0, 10.0)
@@ -176,6 +176,17 @@ def percentiles(values: NDArray[np.float64]) -> Percentiles:
         return Percentiles()
     p10, p50, p90 = (round(value, 3) for value in _quantiles(values))
     return Percentiles(p10=p10, p50=p50, p90=p90)
+
+
+def percentiles_by_lead(members_mm_h: FloatArray) -> list[Percentiles]:
+    """Return the percentiles of the members [realization, lead] at each lead; null where one member has no data."""
+    values = np.asarray(members_mm_h, np.float64)
+    by_lead = np.percentile(values, PERCENT, axis=0, method="weibull").round(3).T.tolist()
+    known = np.isfinite(values).all(axis=0).tolist()
+    return [
+        Percentiles(p10=p10, p50=p50, p90=p90) if is_known else Percentiles()
+        for (p10, p50, p90), is_known in zip(by_lead, known, strict=True)
+    ]
 
 
 def _quantiles(values: ArrayLike) -> list[float]:

@@ -1,113 +1,193 @@
-"""The rain forecast for one place as a sentence."""
+"""The forecast for one place as a sentence, in the languages of `model/core/sentences/`, a file for each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import cache
+from importlib.resources import files
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from model.core.point_outlook import PointOutlook
+from model.core.probability_summary import LIKELY
 
-from model.core.point_summary import PointSummary
-
-INTENSITIES: Final = ((2.5, "light"), (10.0, "moderate"), (50.0, "heavy"), (float("inf"), "violent"))
-"""Upper ends (mm h-1) of the classes of rain intensity of WMO-No. 8 (which calls the first one slight)."""
-
-LEAST_CHANCE: Final = 0.1
-"""A lower probability of rain is not worth a word."""
+DEFAULT_LANGUAGE: Final = "en"
+LANGUAGES: Final = (DEFAULT_LANGUAGE, "de")
+MOST_PERCENT: Final = 99
+"""A stored probability of 1 is no certainty."""
 
 
-def intensity(rain_rate_mm_h: float) -> str:
-    """Return the word for a rain rate: light, moderate, heavy or violent."""
-    return next(word for limit, word in INTENSITIES if rain_rate_mm_h < limit)
+@dataclass(frozen=True, kw_only=True)
+class SentenceStyle:
+    """How a sentence is written.
+
+    Attributes
+    ----------
+    language : str
+        One of `LANGUAGES`.
+    zone : tzinfo, optional
+        Times are told as clock times of this zone; None: as minutes from now.
+    start_in_minutes : bool
+        Whether the start is told in minutes all the same: "in 10 to 15 min" is what one can act on, while "now" is now.
+    """
+
+    language: str = DEFAULT_LANGUAGE
+    zone: tzinfo | None = None
+    start_in_minutes: bool = True
 
 
-def sentence(
-    summary: PointSummary,
-    rain_rate_mm_h: Sequence[float],
-    valid_times: Sequence[datetime],
-    now: datetime,
-    *,
-    chance: float | None = None,
-) -> str:
-    """Return the summary of a place as a sentence, such as "light rain in 10 to 15 min, for about 25 min".
+def sentence(outlook: PointOutlook, now: datetime, style: SentenceStyle | None = None) -> str:
+    """Return what is to be told of a place, such as "light rain in 10 to 15 min, likely over by 15:05; 85 % sure".
 
     Parameters
     ----------
-    summary
-        The summary of the lead steps that are to come.
-    rain_rate_mm_h
-        Their rain rates (mm h-1), NaN where there is no data.
-    valid_times
-        Their valid times.
+    outlook
+        What is to be told.
     now
         The time from which minutes are counted.
-    chance
-        Highest probability of rain at one of the times; None: not known.
+    style
+        How; by default in English, in minutes.
     """
-    if not valid_times:
-        return "no forecast reaches beyond now"
-    last = _minutes(valid_times[-1], now)
-    if summary.state == "no-data":
-        return "no data at this place: whether it will rain is not known"
-    if summary.state == "dry":
-        return f"no rain in the next {last} min{_chance(chance)}"
-    if summary.state == "dry-where-known":
-        known = len(valid_times) - summary.frames_without_data
-        return f"no rain in the {known} of {len(valid_times)} frames with data; the others are not known"
-    rain, times = np.asarray(rain_rate_mm_h, np.float64), list(valid_times)
-    raining = summary.state == "raining"
-    first = 0 if raining or summary.starts is None else times.index(summary.starts)
-    end = len(times) if summary.ends is None else times.index(summary.ends)
-    spell = rain[first:end]
-    peak = float(np.nanmax(spell, initial=0.0)) if spell.size else 0.0
-    what = f"{intensity(peak)} rain" if peak > 0 else "rain"
-    if raining:
-        text = f"{what} now{_end_of_rain_now(summary, spell, now, last)}"
-    else:
-        text = f"{what} {_start(rain, times, first, now)}{_end_of_rain(summary, spell)}"
-    return text + _heavier_later(rain, times, end, peak, now)
+    return _Writer(outlook, now, style or SentenceStyle()).sentence()
 
 
-def _chance(probability: float | None) -> str:
-    """Return that rain is possible where the field is dry: a field is not all that is known."""
-    if probability is None or probability < LEAST_CHANCE:
-        return ""
-    return f", but a chance of it of up to {100 * probability:.0f} % at a time"
+def no_coverage(language: str = DEFAULT_LANGUAGE) -> str:
+    """Return the sentence for a place outside of the radar's area."""
+    return messages(language)["noCoverage"]
 
 
-def _start(rain: NDArray[np.float64], times: Sequence[datetime], first: int, now: datetime) -> str:
-    """Return when rain starts: between two frames, of which the earlier one is dry or has passed."""
-    starts = max(1, _minutes(times[first], now))
-    if np.isnan(rain[:first]).any():
-        return f"by {starts} min from now, before which there are no data"
-    earliest = _minutes(times[first - 1], now) if first else 0
-    return f"in {earliest} to {starts} min" if 0 < earliest < starts else f"within {starts} min"
+@cache
+def messages(language: str) -> Mapping[str, str]:
+    """Return the messages of a language by key."""
+    text = files("model.core").joinpath("sentences", f"{language}.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
-def _end_of_rain(summary: PointSummary, spell: NDArray[np.float64]) -> str:
-    if summary.ends is not None and summary.starts is not None:
-        return f", for about {_minutes(summary.ends, summary.starts)} min"
-    return "; its end is not known" if np.isnan(spell).any() else ", to the end of the forecast"
+class _Writer:
+    """Writes one sentence: a clause for each thing that is known."""
 
+    def __init__(self, outlook: PointOutlook, now: datetime, style: SentenceStyle) -> None:
+        self._outlook = outlook
+        self._now = now
+        self._zone = style.zone
+        self._start_in_minutes = style.start_in_minutes or style.zone is None
+        self._messages = messages(style.language)
+        self._noun = self._messages[outlook.precipitation]
 
-def _end_of_rain_now(summary: PointSummary, spell: NDArray[np.float64], now: datetime, last: int) -> str:
-    if summary.ends is not None:
-        return f", ending in about {max(1, _minutes(summary.ends, now))} min"
-    return "; its end is not known" if np.isnan(spell).any() else f", for at least {last} min"
+    def sentence(self) -> str:
+        outlook = self._outlook
+        if outlook.state == "no-forecast":
+            return self._text("noForecast")
+        if outlook.state == "no-data":
+            return self._text("noData", noun=self._noun)
+        if outlook.state in ("dry", "dry-where-known"):
+            return self._dry()
+        what = self._what(outlook.intensity)
+        if outlook.may_reach is not None:
+            what += self._text("mayReach", intensity=self._text(f"intensity.{outlook.may_reach}"))
+        clauses = [self._start(what), self._heaviest(), self._end(), self._later(), self._chance()]
+        return "".join(clauses)
 
+    def _dry(self) -> str:
+        outlook = self._outlook
+        if outlook.state == "dry-where-known":
+            known = outlook.frames - outlook.frames_without_data
+            return self._text("dry.someKnown", noun=self._noun, known=known, frames=outlook.frames)
+        dry = self._text("dry", noun=self._noun, until=self._time("until", outlook.until))
+        if outlook.probability is None:
+            return dry + self._text("sure.notKnown")
+        if outlook.basis == "members":
+            return dry + self._sure(1 - outlook.probability)
+        return dry + self._text("dry.atMost", percent=max(1, round(100 * outlook.probability)))
 
-def _heavier_later(rain: NDArray[np.float64], times: Sequence[datetime], end: int, peak: float, now: datetime) -> str:
-    """Return that a later spell is of a higher class than the first one, where there is such a spell."""
-    rest = rain[end:]
-    highest = float(np.nanmax(rest, initial=0.0)) if rest.size else 0.0
-    words = [word for _, word in INTENSITIES]
-    if highest <= 0 or words.index(intensity(highest)) <= words.index(intensity(peak)):
-        return ""
-    at = end + int(np.nanargmax(rest))
-    return f"; later {intensity(highest)} rain, in about {_minutes(times[at], now)} min"
+    def _start(self, what: str) -> str:
+        """Return that it falls now, or from when on: a range, as the start lies between two frames at the least."""
+        outlook = self._outlook
+        if outlook.state == "raining":
+            return self._text("raining", what=what)
+        if outlook.state == "possible" and outlook.basis == "probabilities":
+            return self._text("possible.at", what=what, at=self._time("at", outlook.likeliest))
+        kind, first, last = outlook.state, outlook.starts_from, outlook.starts_by
+        if last is None:
+            return self._text("possible", what=what)
+        if first is None:
+            return self._text("coming.by", what=what, by=self._time("by", last))
+        if not self._start_in_minutes:
+            return self._text(f"{kind}.between", what=what, **{"from": self._clock(first), "to": self._clock(last)})
+        earliest, latest = self._minutes(first), max(1, self._minutes(last))
+        if 0 < earliest < latest:
+            return self._text(f"{kind}.range", what=what, **{"from": earliest, "to": latest})
+        return self._text(f"{kind}.within", what=what, to=latest)
 
+    def _heaviest(self) -> str:
+        time = self._outlook.heaviest
+        return "" if time is None else self._text("heaviest", at=self._time("at", time))
 
-def _minutes(time: datetime, since: datetime) -> int:
-    return round((time - since).total_seconds() / 60)
+    def _end(self) -> str:
+        outlook = self._outlook
+        if outlook.end is None:
+            return ""
+        if outlook.end == "unknown":
+            return self._text("end.unknown")
+        if outlook.over_by is not None:
+            key = "end.over" if outlook.basis == "field" else "end.overLikely"
+            return self._text(key, by=self._time("by", outlook.over_by))
+        key = "end.mayLast" if outlook.end == "may-last" else "end.lasts"
+        return self._text(key, last=self._time("last", outlook.until))
+
+    def _later(self) -> str:
+        outlook = self._outlook
+        if outlook.later is None:
+            return ""
+        return self._text("later", what=self._what(outlook.later), at=self._time("at", outlook.later_time))
+
+    def _chance(self) -> str:
+        outlook = self._outlook
+        if outlook.probability is None:
+            return "" if outlook.state == "raining" else self._text("sure.notKnown")
+        if outlook.state in ("raining", "coming") or outlook.probability >= LIKELY:
+            return self._sure(outlook.probability)
+        percent = round(100 * outlook.probability)
+        if outlook.basis == "members":
+            return self._text("chance.share", percent=percent) if percent else self._unlikely()
+        return self._text("chance.then", percent=max(1, percent))
+
+    def _sure(self, probability: float) -> str:
+        """Return how sure it is. All of the members are no certainty, and a likeliest time is a lower bound."""
+        outlook = self._outlook
+        if outlook.basis != "members":
+            return self._text("sure.atLeast", percent=min(MOST_PERCENT, round(100 * probability)))
+        if probability >= 1:
+            return self._text("sure.moreThan", percent=100 - self._resolution())
+        return self._text("sure.share", percent=min(MOST_PERCENT, round(100 * probability)))
+
+    def _unlikely(self) -> str:
+        return self._text("chance.unlikely", percent=self._resolution())
+
+    def _resolution(self) -> int:
+        """Return what one member is of all, in percent."""
+        return max(1, round(100 / max(1, self._outlook.members)))
+
+    def _what(self, intensity: str | None) -> str:
+        return self._noun if intensity is None else self._text(f"{self._outlook.precipitation}.{intensity}")
+
+    def _time(self, key: str, time: datetime | None) -> str:
+        """Return a time as the message of that key has it: a clock time, or minutes from now."""
+        if time is None:
+            return ""
+        if self._zone is not None:
+            return self._text(f"{key}.clock", time=self._clock(time))
+        return self._text(f"{key}.minutes", minutes=max(1, self._minutes(time)))
+
+    def _clock(self, time: datetime) -> str:
+        local = time.astimezone(self._zone)
+        return f"{local.hour:02}:{local.minute:02}"
+
+    def _minutes(self, time: datetime) -> int:
+        return round((time - self._now).total_seconds() / 60)
+
+    def _text(self, key: str, **values: object) -> str:
+        return self._messages[key].format_map(values)

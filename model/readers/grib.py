@@ -15,10 +15,11 @@ import numpy as np
 
 from model.core.errors import DuplicateTimes, NotARadarFile, UnknownVariable
 from model.core.grid import Grid
+from model.core.phase import PHASE
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers import grib_decoder
-from model.readers.grib_message import check_observed, grid_of, mean_minutes, parameter, rain_rate, valid_time
+from model.readers.grib_message import RAIN_ALONE, check_observed, grid_of, mean_minutes, parameter, rain_rate, valid_time
 from model.readers.limits import FETCH_AGAIN, PixelBudget
 from model.readers.rain_rate import describe_mean
 from model.readers.source import ReadOptions, Source
@@ -58,6 +59,7 @@ def _file_frames(output: DecoderOutput, source: Source, options: ReadOptions) ->
     grid: Grid | None = None
     names: dict[str, None] = {}
     means: list[float | None] = []
+    read: set[str] = set()
     while not (keys := output.line()).get("end"):
         name, factor = parameter(keys)
         names[name] = None
@@ -70,6 +72,7 @@ def _file_frames(output: DecoderOutput, source: Source, options: ReadOptions) ->
         if grid is not None and not grid.matches(message_grid):
             raise NotARadarFile("the messages lie on different grids", hint="Give one product per file")
         grid = grid or message_grid
+        read.add(name)
         means.append(mean_minutes(keys))
         frames.append((valid_time(keys), rain_rate(values.reshape(grid.shape), factor, keys)))
     if grid is None:
@@ -83,6 +86,8 @@ def _file_frames(output: DecoderOutput, source: Source, options: ReadOptions) ->
     mean = max((minutes for minutes in means if minutes), default=None)
     quantity = "rain rate" if mean is None else describe_mean(mean)
     attributes = {"radar_format": TITLE, "quantity": quantity, "source_product": next(iter(names))}
+    if read == {RAIN_ALONE}:
+        attributes[PHASE] = "rain"
     return FrameSequence(rain_rate=rain, times=times, grid=grid, attributes=attributes)
 
 

@@ -19,11 +19,13 @@ from model.readers.limits import FETCH_AGAIN
 from model.readers.observation_times import observation_time
 from model.readers.source import GIVE_OBSERVATIONS
 
+RAIN_ALONE: Final = "rprate"
+"""Rain precipitation rate: the parameter that leaves snow out."""
 RATES_MM_H: Final[dict[tuple[int, int, int], tuple[str, float]]] = {
     (209, 6, 1): ("PrecipRate", 1.0),
     (0, 1, 7): ("prate", 3600.0),
     (0, 1, 52): ("tprate", 3600.0),
-    (0, 1, 65): ("rprate", 3600.0),
+    (0, 1, 65): (RAIN_ALONE, 3600.0),
 }
 """(discipline, category, number): name, and factor from the unit (mm h-1; kg m-2 s-1) to mm h-1."""
 MRMS: Final = 209

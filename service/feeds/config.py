@@ -8,6 +8,7 @@ push = true             # files are sent to POST /v1/feeds/helsinki/frames
 pattern = "*.h5"        # which files of a folder or an object store are frames
 crop = [24, 59.5, 26, 61]  # west, south, east, north (degrees): the part of the frames that is kept and forecast
 radar_product = "column maximum"  # what the radar makes its frames of, where the files do not tell
+phase = "rain"          # what falls here, rain or snow, where that is known; by default answers say "precipitation"
 interval = 5            # minutes between frames; by default that of the newest frames
 delay = 4               # minutes that a frame may take from its valid time to its arrival
 model = "auto"
@@ -84,6 +85,7 @@ class Feed(BaseModel):
     pattern: str = Field("*", min_length=1)
     crop: Box | None = None
     radar_product: str = Field("", max_length=64)
+    phase: Literal["rain", "snow"] | None = None
     interval: float | None = Field(None, gt=0, le=24 * 60, allow_inf_nan=False)
     delay: float = Field(5.0, ge=0, le=24 * 60, allow_inf_nan=False)
     model: str = AUTO

@@ -136,7 +136,7 @@ class Looked:
         if any(datetime.fromisoformat(value["valid_time"]) <= now for value in answer["forecast"]):
             self._complain(f"a forecast is of the past: {answer['forecast'][0]['valid_time']}, now {now}")
         known = [value["rain_rate"] for value in answer["forecast"] if value["rain_rate"] is not None]
-        dry = answer["sentence"].startswith("no rain in the next")
+        dry = answer["outlook"] is not None and answer["outlook"]["state"] == "dry"
         if dry and (answer["coverage"] != "ok" or len(known) < len(answer["forecast"])):
             self._complain(f"dry without data: {answer['sentence']}, {len(known)} of {len(answer['forecast'])} known")
         if dry and max(known) >= DRY_MM_H:

@@ -18,6 +18,7 @@ from model.core.cropping import crop
 from model.core.errors import FutureFrame, InputError
 from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
+from model.core.phase import PHASE
 from model.core.sequence import FrameSequence
 from model.core.times import utc_text
 from service.feeds.arrivals import DecodedFrame
@@ -97,8 +98,8 @@ def read_file(feed: Feed, path: Path, context: WorkerContext) -> FrameSequence:
         It cannot be read, or its frames have no pixels in the feed's `crop`.
     """
     sequence = sandbox.read([path], variable=feed.variable, zr=feed.zr, **context.limits._asdict())
-    if feed.radar_product:
-        sequence = replace(sequence, attributes={**sequence.attributes, "radar_product": feed.radar_product})
+    told = {"radar_product": feed.radar_product, PHASE: feed.phase}
+    sequence = replace(sequence, attributes=sequence.attributes | {name: text for name, text in told.items() if text})
     return sequence if feed.crop is None else crop(sequence, feed.crop)
 
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from model.core.members_summary import MembersSummary
-from model.core.point_summary import PointSummary
-from model.core.probability_summary import ProbabilitySummary
-from model.core.rain_scale import UNIT
-from service.api.nowcasts.types import PointValue
+from service.api.nowcasts.types import PlaceForecast, PointValue
 from service.feeds.health import FeedStatus
 from service.feeds.products import Product
 from service.feeds.tables import FileState
@@ -126,31 +121,12 @@ class FeedDetails(FeedInfo):
     runs: list[FeedRunInfo] = Field(description="The newest reference times first.")
 
 
-class FeedPoint(BaseModel):
+class FeedPoint(PlaceForecast):
     """Rain at one place by a feed's newest nowcast, from now on."""
 
     feed: str = Field(examples=["helsinki"])
     status: FeedStatus
-    coverage: Literal["ok", "no_data", "no_coverage"] = Field(
-        description="`no_coverage`: the place is outside of the radar's area; `no_data`: inside, without any data."
-    )
-    sentence: str = Field(examples=["light rain in 10 to 15 min, for about 25 min"])
-    reference_time: datetime
-    now: datetime = Field(description="From which the sentence and the summaries count.")
     age_minutes: float = Field(description="Age of the newest frame of the nowcast.")
-    unit: str = UNIT
-    lon: float | None = Field(None, description="Centre of the pixel, degrees, WGS 84.")
-    lat: float | None = None
-    field: str | None = Field(None, description="Which field the rain rates of the forecast are.")
-    probability_method: str | None = Field(None, description="Where probabilities come from; null: none.")
-    thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
-    summary: PointSummary | None = Field(None, description="Of the forecast from now on; null: no coverage.")
-    probabilities: ProbabilitySummary | None = Field(
-        None, description="When rain is possible or likely, by the probabilities of single times; null: there are none."
-    )
-    members: MembersSummary | None = Field(
-        None, description="Ranges of start, end, peak and total, counted in the members; null: there are none."
-    )
     past: list[PointValue] = Field([], description="Observed frames.")
     forecast: list[PointValue] = Field(
         [], description="Lead steps that are still to come; `lead_minutes` count from the reference time."

@@ -44,15 +44,15 @@ def choose_format(name: str | None, accept: str | None, formats: Mapping[str, tu
         raise _not_acceptable(name, "format", formats)
     if not accept:
         return next(iter(formats))
-    for media in _by_preference(accept):
+    for media in by_preference(accept):
         for known, types in formats.items():
             if media in types or media in ("*/*", f"{types[0].partition('/')[0]}/*"):
                 return known
     raise _not_acceptable(accept, "Accept", formats)
 
 
-def _by_preference(accept: str) -> list[str]:
-    """Return the media types of an Accept header, the most preferred first, without those with q=0."""
+def by_preference(accept: str) -> list[str]:
+    """Return the items of an Accept header, the most preferred first, without those with q=0."""
     weighted = []
     for order, item in enumerate(accept.split(",")):
         media, *parameters = (part.strip().lower() for part in item.split(";"))

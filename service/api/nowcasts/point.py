@@ -10,7 +10,10 @@ import numpy as np
 
 from model.core.grid import Grid
 from model.core.grid_places import lon_lat_of_pixel, pixel_of_lon_lat
-from model.core.members_summary import share_of_members, summarize_members
+from model.core.members_summary import Percentiles, percentiles_by_lead, share_of_members, summarize_members
+from model.core.phase import PHASE, precipitation_of
+from model.core.point_outlook import point_outlook
+from model.core.point_sentence import SentenceStyle, sentence
 from model.core.point_summary import summarize_point
 from model.core.probability_summary import summarize_probability
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -20,7 +23,9 @@ from service.api.nowcasts.view import NowcastView, ViewFrame
 from service.render.forecast_reader import pixel_of_fraction
 
 
-def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None = None) -> PointSeries:
+def point_series(
+    view: NowcastView, pixel: tuple[int, int], now: datetime | None = None, style: SentenceStyle | None = None
+) -> PointSeries:
     """Return rain rates and probabilities of one pixel over time, and the summaries of the field and of the members.
 
     Parameters
@@ -32,6 +37,8 @@ def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None
     now
         The time from which the summaries count; lead steps that have passed by then are left out. By default the
         reference time.
+    style
+        How the sentence is written.
 
     Raises
     ------
@@ -50,12 +57,14 @@ def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None
     thresholds = view.forecast.thresholds_mm_h
     by_threshold = [_known(of_threshold) for of_threshold in probability]
     probability_of_rain = _probability_of_rain(thresholds, by_threshold, members)
+    of_members_at = percentiles_by_lead(members) if len(members) else [None] * len(forecast)
     values = [
         _value(
             item,
             forecast[item.number],
             [of_threshold[item.number] for of_threshold in by_threshold],
             probability_of_rain[item.number],
+            of_members_at[item.number],
         )
         if item.kind == "forecast"
         else _value(item, observed[item.number])
@@ -71,8 +80,28 @@ def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None
     leads = [(time - start).total_seconds() / 60 for time in times]
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
+    ahead_mm_h = rates[ahead:]
+    of_field = summarize_point(ahead_mm_h, times, now_mm_h=now_mm_h, lead_minutes=leads)
+    of_probability = summarize_probability(probability[:, passed:], thresholds, times)
+    of_members = summarize_members(members[:, passed:], times, leads, now_mm_h=now_mm_h) if len(members) else None
+    outlook = point_outlook(
+        of_field,
+        ahead_mm_h,
+        times,
+        start,
+        now_mm_h=now_mm_h,
+        probability_of_rain=[math.nan if each is None else each for each in probability_of_rain[passed:]],
+        probabilities=of_probability,
+        members=of_members,
+        precipitation=precipitation_of(view.forecast.attributes.get(f"input_{PHASE}")),
+    )
+    style = style or SentenceStyle()
     return PointSeries(
         id=view.job.id,
+        coverage="no_data" if all(map(math.isnan, ahead_mm_h)) else "ok",
+        sentence=sentence(outlook, start, style),
+        language=style.language,
+        now=start,
         x=(column + 0.5) / nx,
         y=(from_north + 0.5) / ny,
         lon=None if at is None else round(at[0], 5),
@@ -81,9 +110,10 @@ def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None
         field=view.forecast.field or None,
         probability_method=view.forecast.probability_method,
         thresholds_mm_h=thresholds,
-        summary=summarize_point(rates[ahead:], times, now_mm_h=now_mm_h, lead_minutes=leads),
-        probabilities=summarize_probability(probability[:, passed:], thresholds, times),
-        members=summarize_members(members[:, passed:], times, leads, now_mm_h=now_mm_h) if len(members) else None,
+        outlook=outlook,
+        summary=of_field,
+        probabilities=of_probability,
+        members=of_members,
         series=[*values[:first], *values[ahead:]],
     )
 
@@ -93,6 +123,7 @@ def _value(
     rain_rate: float | None,
     probability: Sequence[float | None] = (),
     probability_of_rain: float | None = None,
+    members: Percentiles | None = None,
 ) -> PointValue:
     return PointValue(
         index=item.index,
@@ -102,6 +133,7 @@ def _value(
         rain_rate=rain_rate,
         probability_of_rain=probability_of_rain,
         probability=list(probability),
+        members=members,
     )
 
 

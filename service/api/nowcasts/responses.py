@@ -176,9 +176,9 @@ async def frames_response(context: GatewayContext, job: Job, request: Request) -
     return Response(listed.content, media_type="application/json", headers=headers)
 
 
-def immutable_response(content: BaseModel) -> Response:
+def immutable_response(content: BaseModel, vary: str = "Accept") -> Response:
     """Return JSON derived from a result; results never change, and some have other formats at the same address."""
-    headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept"}
+    headers = {"Cache-Control": IMMUTABLE, "Vary": vary}
     return Response(content.model_dump_json(), media_type="application/json", headers=headers)
 
 

@@ -33,6 +33,7 @@ from service.api.nowcasts.types import FrameList, Layer, PointSeries
 from service.api.nowcasts.view import NowcastView
 from service.api.nowcasts.webhook import WebhookDelivery, webhook_delivery
 from service.api.problems import documented_problems
+from service.api.sentence_style import Language, TimeZone, style_of
 from service.jobs.api_keys import Scope
 from service.status import NowcastStatus, path_of
 
@@ -323,8 +324,10 @@ async def point(
     file_format: Annotated[
         str | None, Query(alias="format", description="Overrides Accept.", json_schema_extra={"enum": [*POINT_FORMATS]})
     ] = None,
+    language: Language = None,
+    time_zone: TimeZone = None,
 ) -> Response:
-    """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
+    """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak; as a sentence, too.
 
     With probabilities: how likely rain, and each threshold, is at each time. With members: the range of the start and
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
@@ -332,13 +335,16 @@ async def point(
     """
     chosen = choose_format(file_format, request.headers.get("accept"), POINT_FORMATS)
     responses.check_successful(job)
+    style = style_of(language, time_zone, request.headers.get("accept-language"), start_in_minutes=False)
 
     def at_place(view: NowcastView) -> PointSeries:
-        return point_series(view, pixel_at(view.forecast.grid, x=x, y=y, lon=lon, lat=lat))
+        return point_series(view, pixel_at(view.forecast.grid, x=x, y=y, lon=lon, lat=lat), style=style)
 
     series = await responses.in_view(context, context.points, job, at_place)
     if chosen == "csv":
         return Response(
             csv_of(series), headers={"Cache-Control": responses.IMMUTABLE, "Vary": "Accept"}, media_type=CSV
         )
-    return responses.immutable_response(series)
+    response = responses.immutable_response(series, vary="Accept, Accept-Language")
+    response.headers["Content-Language"] = style.language
+    return response

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from model.core.colour_scale import GROUND, NO_DATA, ColourClass, ColourScale, hex_of
-from model.core.members_summary import MembersSummary
-from model.core.point_sentence import intensity
+from model.core.members_summary import MembersSummary, Percentiles
+from model.core.point_outlook import PointOutlook, intensity
 from model.core.point_summary import PointSummary
 from model.core.probability_summary import ProbabilitySummary
 from model.core.rain_scale import UNIT
@@ -139,28 +139,43 @@ class PointValue(BaseModel):
         description="Probability of at least each of `thresholds_mm_h` at this time, to the nearest 0.005: 0 stands "
         "for less than 0.0025, 1 for more than 0.9975. null: no data. Empty in observed frames.",
     )
+    members: Percentiles | None = Field(
+        default=None, description="Rain rates (mm/h) of the members at this time; null: there are none."
+    )
 
 
-class PointSeries(BaseModel):
-    """Rain at one pixel over time."""
+class PlaceForecast(BaseModel):
+    """What every answer for a place has."""
 
-    id: str
-    unit: str = UNIT
-    x: float = Field(description="Centre of the pixel in the picture, from the west edge, 0 to 1.")
-    y: float = Field(description="Centre of the pixel, from the north edge, 0 to 1.")
-    lon: float | None = Field(description="Degrees, WGS 84; null where the pixel lies off the earth.")
-    lat: float | None
+    coverage: Literal["ok", "no_data", "no_coverage"] = Field(
+        description="`no_coverage`: the place is outside of the radar's area; `no_data`: inside, without any data."
+    )
+    sentence: str = Field(examples=["light rain in 10 to 15 min, heaviest around 14:20, likely over by 15:05; 85 % sure"])
+    language: str = Field(description="Of the sentence.", examples=["en"])
     reference_time: datetime
-    field: str | None = Field(description="Which field the rain rates of the forecast are, as in /frames.")
-    probability_method: str | None = Field(description="Where probabilities come from, as in /frames; null: none.")
-    thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates (mm/h) of `probability` in the series.")
-    summary: PointSummary = Field(description="Of the field.")
+    now: datetime = Field(description="From which the sentence and the summaries count.")
+    unit: str = UNIT
+    lon: float | None = Field(None, description="Centre of the pixel, degrees, WGS 84; null: off the earth, or outside.")
+    lat: float | None = None
+    field: str | None = Field(None, description="Which field the rain rates of the forecast are, as in /frames.")
+    probability_method: str | None = Field(None, description="Where probabilities come from, as in /frames; null: none.")
+    thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
+    outlook: PointOutlook | None = Field(None, description="What the sentence tells; null: no coverage.")
+    summary: PointSummary | None = Field(None, description="Of the field, from `now` on; null: no coverage.")
     probabilities: ProbabilitySummary | None = Field(
         None, description="When rain is possible or likely, by the probabilities of single times; null: there are none."
     )
     members: MembersSummary | None = Field(
-        description="What concerns several times together, counted in the members; null: the nowcast has none."
+        None, description="What concerns several times together, counted in the members; null: there are none."
     )
+
+
+class PointSeries(PlaceForecast):
+    """Rain at one pixel of a nowcast over time."""
+
+    id: str
+    x: float = Field(description="Centre of the pixel in the picture, from the west edge, 0 to 1.")
+    y: float = Field(description="Centre of the pixel, from the north edge, 0 to 1.")
     series: list[PointValue]
 
 

@@ -1,66 +1,135 @@
-"""The sentence for a place: minutes from now, and never dry where data are missing."""
+"""The sentence for a place, in each language: minutes or clock times, and never dry where data are missing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+import re
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from model.core.point_sentence import intensity, sentence
-from model.core.point_summary import summarize_point
+from model.core.point_sentence import LANGUAGES, SentenceStyle, messages, no_coverage, sentence
+from tests.model.core.test_point_outlook import NO_DATA, NOW, of, starting_at
 
-NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-NO_DATA = np.nan
+HELSINKI = ZoneInfo("Europe/Helsinki")
+FORECAST = [0, 0, 3, 4, 3, *[0] * 7]
+MEMBERS = starting_at(*[2] * 12, *[4] * 5, *[None] * 3)
 
 
-def of(*rain_mm_h: float, now_mm_h: float = 0.0) -> str:
-    """The sentence for rain rates every 5 minutes from now on."""
-    times = [NOW + timedelta(minutes=5 * (step + 1)) for step in range(len(rain_mm_h))]
-    return sentence(summarize_point(np.array(rain_mm_h), times, now_mm_h=now_mm_h), rain_mm_h, times, NOW)
+def told(outlook, language="en", zone=None, **style):
+    return sentence(outlook, NOW, SentenceStyle(language=language, zone=zone, **style))
 
 
 @pytest.mark.parametrize(
     ("rain", "now_mm_h", "text"),
     [
-        ((0, 0, 1, 1, 0), 0, "light rain in 10 to 15 min, for about 10 min"),
-        ((4, 0), 0, "moderate rain within 5 min, for about 5 min"),
-        ((0, 0, 20), 0, "heavy rain in 10 to 15 min, to the end of the forecast"),
-        ((0, 1, NO_DATA), 0, "light rain in 5 to 10 min; its end is not known"),
-        ((0, 0, 0), 0, "no rain in the next 15 min"),
-        ((0, NO_DATA, 0), 0, "no rain in the 2 of 3 frames with data; the others are not known"),
-        ((NO_DATA, NO_DATA), NO_DATA, "no data at this place: whether it will rain is not known"),
-        ((NO_DATA, NO_DATA, 1, 0), 0, "light rain by 15 min from now, before which there are no data, for about 5 min"),
-        ((1, 0), 1, "light rain now, ending in about 10 min"),
-        ((1, 60), 1, "violent rain now, for at least 10 min"),
-        ((1, NO_DATA), 1, "light rain now; its end is not known"),
-        ((0, 0), 1, "rain now, ending in about 5 min"),
-        ((0.5, 0, 0, 0, 20), 0, "light rain within 5 min, for about 5 min; later heavy rain, in about 25 min"),
-        ((0, 0, 0, 30), 1, "rain now, ending in about 5 min; later heavy rain, in about 20 min"),
+        ((0, 0, 1, 1, 0), 0, "light precipitation in 10 to 15 min, over in 25 min; how sure is not known"),
+        ((4, 0), 0, "moderate precipitation within 5 min, over in 10 min; how sure is not known"),
+        ((0, 20), 0, "heavy precipitation in 5 to 10 min, lasting beyond the next 10 min; how sure is not known"),
+        ((0, 1, NO_DATA), 0, "light precipitation in 5 to 10 min; its end is not known; how sure is not known"),
+        ((0, 0, 0), 0, "no precipitation in the next 15 min; how sure is not known"),
+        ((0, NO_DATA, 0), 0, "no precipitation in the 2 of 3 frames with data; the others are not known"),
+        ((NO_DATA, NO_DATA), NO_DATA, "no data at this place: whether there will be precipitation is not known"),
+        (
+            (NO_DATA, NO_DATA, 1, 0),
+            0,
+            "light precipitation in 15 min or earlier (data are missing before), over in 20 min; how sure is not known",
+        ),
+        ((1, 0), 1, "light precipitation now, over in 10 min"),
+        ((1, 60), 1, "light precipitation now, lasting beyond the next 10 min; later violent precipitation, in about 10 min"),
+        ((1, NO_DATA), 1, "light precipitation now; its end is not known"),
+        ((0, 0), 1, "light precipitation now, over in 5 min"),
+        (
+            (0.5, 0, 0, 0, 20),
+            0,
+            "light precipitation within 5 min, over in 10 min; later heavy precipitation, in about 25 min; how sure is not "
+            "known",
+        ),
         ((), 0, "no forecast reaches beyond now"),
     ],
 )
-def test_sentences(rain: tuple[float, ...], now_mm_h: float, text: str) -> None:
-    assert of(*rain, now_mm_h=now_mm_h) == text
+def test_the_field_alone(rain, now_mm_h, text):
+    assert told(of(rain, now_mm_h=now_mm_h)) == text
 
 
-def test_intensities_have_the_limits_of_the_wmo() -> None:
-    assert [intensity(rate) for rate in (0.1, 2.4, 2.5, 9.9, 10, 49, 50, 300)] == [
-        *["light"] * 2,
-        *["moderate"] * 2,
-        *["heavy"] * 2,
-        *["violent"] * 2,
-    ]
+def test_members_by_the_clock_of_the_place_and_in_minutes():
+    outlook = of(FORECAST, members=MEMBERS)
+    assert told(outlook, zone=HELSINKI) == (
+        "moderate precipitation in 10 to 25 min, heaviest around 15:20, likely over by 15:40; 85 % sure"
+    )
+    assert told(outlook, zone=HELSINKI, start_in_minutes=False).startswith(
+        "moderate precipitation starting between 15:10 and 15:25, heaviest"
+    )
+    assert told(outlook) == (
+        "moderate precipitation in 10 to 25 min, heaviest in about 20 min, likely over in 40 min; 85 % sure"
+    )
+    assert told(outlook, "de", HELSINKI) == (
+        "mäßiger Niederschlag in 10 bis 25 min, am stärksten gegen 15:20 Uhr, wahrscheinlich vorbei bis 15:40 Uhr; zu 85 % "
+        "sicher"
+    )
 
 
 @pytest.mark.parametrize(
-    ("chance", "text"),
+    ("steps", "text"),
     [
-        (None, "no rain in the next 10 min"),
-        (0.04, "no rain in the next 10 min"),
-        (0.4, "no rain in the next 10 min, but a chance of it of up to 40 % at a time"),
+        ([None] * 20, "no precipitation in the next 60 min; more than 95 % sure"),
+        ([2, *[None] * 19], "no precipitation in the next 60 min; 95 % sure"),
+        (
+            [*[2] * 3, *[None] * 17],
+            "precipitation possible, if so in 10 to 15 min, likely over in 30 min; 15 % chance",
+        ),
     ],
 )
-def test_a_dry_field_hides_no_chance_of_rain(chance, text):
-    times = [NOW + timedelta(minutes=5), NOW + timedelta(minutes=10)]
-    assert sentence(summarize_point([0, 0], times), [0, 0], times, NOW, chance=chance) == text
+def test_all_members_are_no_certainty_and_none_no_impossibility(steps, text):
+    assert told(of([0] * 12, members=starting_at(*steps))) == text
+
+
+@pytest.mark.parametrize(
+    ("rain", "probability", "text"),
+    [
+        ((0, 3, 0), (0.02, 0.97, 0.1), "moderate precipitation (may be heavy) in 5 to 10 min, likely over in 15 min; at least 97 % sure"),
+        ((0, 3, 0), (1, 1, 0), "moderate precipitation (may be heavy) within 5 min, likely over in 15 min; at least 99 % sure"),
+        ((0, 0, 0), (0, 0.3, 0), "precipitation possible, most likely in about 10 min; 30 % chance then"),
+        ((0, 0, 0), (0, 0.04, 0), "no precipitation in the next 15 min; at most 4 % chance at any one time"),
+        ((0, 0, 0), (0, 0, 0), "no precipitation in the next 15 min; at most 1 % chance at any one time"),
+    ],
+)
+def test_probabilities_of_single_times(rain, probability, text):
+    assert told(of(rain, probability=list(probability))) == text
+
+
+def test_rain_is_called_rain_where_the_source_says_so():
+    outlook = of(FORECAST).model_copy(update={"precipitation": "rain"})
+    assert told(outlook).startswith("moderate rain in 10 to 15 min")
+    assert told(outlook.model_copy(update={"precipitation": "snow"}), "de").startswith("mäßiger Schneefall in")
+
+
+def test_every_language_has_the_same_messages_with_the_same_values():
+    folder = files("model.core").joinpath("sentences")
+    assert {f"{language}.json" for language in LANGUAGES} == {path.name for path in folder.iterdir()}
+    english = messages("en")
+    for language in LANGUAGES:
+        of_language = json.loads(folder.joinpath(f"{language}.json").read_text(encoding="utf-8"))
+        assert list(of_language) == sorted(english)
+        for key, text in of_language.items():
+            assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", english[key])), (language, key)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_outlook_can_be_told(language):
+    outlooks = [
+        of(FORECAST), of([0] * 3), of([0, NO_DATA, 0]), of([NO_DATA]), of([]), of([1, 60], now_mm_h=1), of([NO_DATA, 1]),
+        of(FORECAST, members=MEMBERS), of(FORECAST, probability=[0.7] * 12), of([0] * 3, probability=[0.3] * 3),
+        of([0] * 12, members=starting_at(*[2] * 3, *[None] * 17)), of([0] * 12, members=starting_at(*[None] * 20)),
+        of([0, 1, 0], members=starting_at(*[None] * 20, of_steps=3)), of([0] * 3, probability=[0.0] * 3),
+        of([0, 3, 3], members=np.where(np.arange(10)[:, None] < 6, [[0, 3, 0]], [[0, 3, 3]])),
+        of([1, 1], now_mm_h=1),
+    ]  # fmt: skip
+    for outlook in outlooks:
+        for zone in (None, HELSINKI):
+            text = told(outlook, language, zone)
+            assert text
+            assert "{" not in text
+    assert no_coverage(language)

@@ -195,7 +195,7 @@ def test_the_age_of_the_newest_frame_counts(gateway, feed, context, arrive, age,
 def test_rain_at_a_place_counts_from_now(gateway, published):
     status, point = get(gateway, "/v1/feeds/north/point", **WEST)
     assert (status, point["coverage"], point["status"]) == (200, "ok", "ok")
-    assert point["sentence"] == "moderate rain in 5 to 10 min, for about 10 min"
+    assert point["sentence"] == "moderate precipitation in 5 to 10 min, over in 20 min; how sure is not known"
     assert [value["valid_time"][11:16] for value in point["forecast"]] == ["12:05", "12:10", "12:15", "12:20"]
     assert [value["valid_time"][11:16] for value in point["past"]] == ["11:50", "11:55", "12:00"]
     assert point["summary"]["starts"] == "2026-06-01T12:10:00Z"
@@ -204,9 +204,9 @@ def test_rain_at_a_place_counts_from_now(gateway, published):
 @pytest.mark.parametrize(
     ("passed", "sentence", "left"),
     [
-        (6, "moderate rain within 4 min, for about 10 min", 3),
-        (11, "moderate rain now, ending in about 9 min", 2),
-        (16, "rain now, ending in about 4 min", 1),
+        (6, "moderate precipitation within 4 min, over in 14 min; how sure is not known", 3),
+        (11, "moderate precipitation now, over in 9 min", 2),
+        (16, "moderate precipitation now, over in 4 min", 1),
         (30, "no forecast reaches beyond now", 0),
     ],
 )
@@ -224,7 +224,7 @@ def test_missing_data_is_never_dry(gateway, published):
     assert point["coverage"] == "no_data"
     assert (point["summary"]["state"], point["sentence"]) == (
         "no-data",
-        "no data at this place: whether it will rain is not known",
+        "no data at this place: whether there will be precipitation is not known",
     )
     outside = get(gateway, "/v1/feeds/north/point", lon=-30, lat=10)[1]
     assert (outside["coverage"], outside["summary"]) == ("no_coverage", None)
@@ -320,6 +320,38 @@ def test_while_the_ledger_fails_what_is_known_is_served_for_a_while(gateway, con
 def test_a_place_that_is_none_is_told(gateway, published, query, where):
     status, problem = get(gateway, f"/v1/feeds/north/point{query}")
     assert (status, problem["type"], problem["where"]) == (422, "/problems/invalid-parameter", where)
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "sentence"),
+    [
+        ("", "de-AT,en;q=0.5", "mäßiger Niederschlag in 5 bis 10 min, vorbei in 20 min; wie sicher das ist, ist nicht bekannt"),
+        ("&language=en&time_zone=Europe/Helsinki", "de", "moderate precipitation in 5 to 10 min, over by 15:20; how sure is not known"),
+        ("", "fr, *", "moderate precipitation in 5 to 10 min, over in 20 min; how sure is not known"),
+    ],
+)
+def test_the_sentence_is_in_the_language_and_by_the_clock_that_is_asked_for(gateway, published, query, header, sentence):
+    path = f"/v1/feeds/north/point?lon={WEST['lon']}&lat={WEST['lat']}{query}"
+    response = gateway.get(path, headers={"Accept-Language": header})
+    assert response.json()["sentence"] == sentence
+    assert response.headers["content-language"] == response.json()["language"] == ("de" if "de-" in header else "en")
+    usual = gateway.get(f"{path}&colour=red", headers={"Accept-Language": header})
+    assert usual.json() == response.json()
+
+
+@pytest.mark.parametrize("query", ["language=fr", "time_zone=Europe/Atlantis", "time_zone=../etc/passwd", "time_zone=Europe"])
+def test_a_language_and_a_time_zone_that_are_unknown_are_told(gateway, published, query):
+    status, problem = get(gateway, f"/v1/feeds/north/point?lon=5.378&lat=50.018&{query}")
+    assert (status, problem["type"], problem["where"]) == (422, "/problems/invalid-parameter", query.partition("=")[0])
+    assert problem["hint"]
+
+
+def test_where_the_operator_tells_the_phase_the_answer_does(gateway, context, publish, finished, arrive):
+    with netCDF4.Dataset(context.store.folder / finished.result_key, "a") as file:
+        file.setncattr("input_phase", "rain")
+    publish(finished)
+    point = get(gateway, "/v1/feeds/north/point", **WEST)[1]
+    assert (point["outlook"]["precipitation"], point["sentence"][:13]) == ("rain", "moderate rain")
 
 
 def test_more_parameters_than_a_place_do_no_harm(gateway, published):
