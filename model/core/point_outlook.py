@@ -45,23 +45,27 @@ class PointOutlook(BaseModel):
     """What a sentence tells of a place."""
 
     state: State = Field(
-        description="`coming`: at least 50 % likely, or in the field where nothing tells how likely; `possible`: at least "
-        "10 %; `raining`: at the time from which the answer counts; `no-forecast`: none reaches beyond that time."
+        description="`coming`: at least 50 % likely, or in the field where nothing tells how likely; `possible`: at "
+        "least 10 %; `raining`: at the time from which the answer counts; `no-forecast`: none reaches beyond that time."
     )
     precipitation: Precipitation = Field(description="`precipitation`: nobody knows whether it is rain or snow.")
     intensity: Intensity | None = Field(
         None, description="Of what falls now, else of the peak of the first spell in the field; null: it has none."
     )
-    may_reach: Intensity | None = Field(None, description="A higher one that is reached with at least 10 %; null: none.")
+    may_reach: Intensity | None = Field(
+        None, description="A higher one that is reached with at least 10 %; null: none."
+    )
     starts_from: datetime | None = Field(
         None,
-        description="The frame before the 10th percentile of the members in which it starts; else before the first time "
-        "with at least 10 %; else before the first of the field: it starts between frames. null: not known.",
+        description="The frame before the 10th percentile of the members in which it starts; else before the first "
+        "time with at least 10 %; else before the first of the field: it starts between frames. null: not known.",
     )
     starts_by: datetime | None = Field(
         None, description="By then: the 90th percentile; else the first time with at least 50 %; else its first frame."
     )
-    heaviest: datetime | None = Field(None, description="Time of the peak of the first spell in the field, if it is long.")
+    heaviest: datetime | None = Field(
+        None, description="Time of the peak of the first spell in the field, if it is long."
+    )
     end: End | None = Field(
         None,
         description="Whether the first spell is over within the forecast; `may-last`: in 50 to 75 % of the members.",
@@ -257,9 +261,7 @@ def _before(time: datetime, times: Sequence[datetime], now: datetime) -> datetim
     return times[step - 1] if step else min(now, time)
 
 
-def _spell(
-    summary: PointSummary, rain: NDArray[np.float64], times: Sequence[datetime], now_mm_h: float
-) -> _Spell:
+def _spell(summary: PointSummary, rain: NDArray[np.float64], times: Sequence[datetime], now_mm_h: float) -> _Spell:
     """Return what the field has of the first spell, and what is heavier after it, or than what falls now."""
     raining = summary.state == "raining"
     first = 0 if raining or summary.starts is None else times.index(summary.starts)

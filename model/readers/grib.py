@@ -19,7 +19,15 @@ from model.core.phase import PHASE
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers import grib_decoder
-from model.readers.grib_message import RAIN_ALONE, check_observed, grid_of, mean_minutes, parameter, rain_rate, valid_time
+from model.readers.grib_message import (
+    RAIN_ALONE,
+    check_observed,
+    grid_of,
+    mean_minutes,
+    parameter,
+    rain_rate,
+    valid_time,
+)
 from model.readers.limits import FETCH_AGAIN, PixelBudget
 from model.readers.rain_rate import describe_mean
 from model.readers.source import ReadOptions, Source

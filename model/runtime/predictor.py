@@ -22,8 +22,8 @@ from model.runtime.neighbourhood import neighbourhood_probability
 from model.runtime.request import ForecastEvent, ForecastRequest, LeadFields
 
 PROVENANCE: Final = (
-    "radar_format", "radar_product", "source_product", "phase", "quantity", "zr_relation", "max_dbz", "capped_pixels", "source",
-    "licence", "institution", "gaps",
+    "radar_format", "radar_product", "source_product", "phase", "quantity", "zr_relation", "max_dbz", "capped_pixels",
+    "source", "licence", "institution", "gaps",
 )  # fmt: skip
 """Attributes of the input that a forecast file repeats as `input_...`."""
 

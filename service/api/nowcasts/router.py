@@ -327,7 +327,7 @@ async def point(
     language: Language = None,
     time_zone: TimeZone = None,
 ) -> Response:
-    """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak; as a sentence, too.
+    """Return the pixel's rain rate over time, and when rain starts and ends, and the peak, also as a sentence.
 
     With probabilities: how likely rain, and each threshold, is at each time. With members: the range of the start and
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the

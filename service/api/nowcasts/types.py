@@ -150,15 +150,21 @@ class PlaceForecast(BaseModel):
     coverage: Literal["ok", "no_data", "no_coverage"] = Field(
         description="`no_coverage`: the place is outside of the radar's area; `no_data`: inside, without any data."
     )
-    sentence: str = Field(examples=["light rain in 10 to 15 min, heaviest around 14:20, likely over by 15:05; 85 % sure"])
+    sentence: str = Field(
+        examples=["light rain in 10 to 15 min, heaviest around 14:20, likely over by 15:05; 85 % sure"]
+    )
     language: str = Field(description="Of the sentence.", examples=["en"])
     reference_time: datetime
     now: datetime = Field(description="From which the sentence and the summaries count.")
     unit: str = UNIT
-    lon: float | None = Field(None, description="Centre of the pixel, degrees, WGS 84; null: off the earth, or outside.")
+    lon: float | None = Field(
+        None, description="Centre of the pixel, degrees, WGS 84; null: off the earth, or outside."
+    )
     lat: float | None = None
     field: str | None = Field(None, description="Which field the rain rates of the forecast are, as in /frames.")
-    probability_method: str | None = Field(None, description="Where probabilities come from, as in /frames; null: none.")
+    probability_method: str | None = Field(
+        None, description="Where probabilities come from, as in /frames; null: none."
+    )
     thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
     outlook: PointOutlook | None = Field(None, description="What the sentence tells; null: no coverage.")
     summary: PointSummary | None = Field(None, description="Of the field, from `now` on; null: no coverage.")

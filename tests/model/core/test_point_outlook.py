@@ -1,4 +1,4 @@
-"""What is told of a place: by members, by probabilities of single times, or by the field, each no more than it knows."""
+"""What is told of a place by members, probabilities of single times, or the field: each no more than it knows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def of(rain, *, now_mm_h=0.0, probability=None, members=None) -> PointOutlook:
     """The outlook of rain rates every 5 minutes from now on, with P(0.1 mm/h), and members."""
     times = [at(5 * (step + 1)) for step in range(len(rain))]
     leads = [5.0 * (step + 1) for step in range(len(rain))]
-    by_threshold = None if probability is None else [probability, *[[p * share for p in probability] for share in (0.4, 0.2)]]
+    by_threshold = (
+        None if probability is None else [probability, *[[p * share for p in probability] for share in (0.4, 0.2)]]
+    )
     return point_outlook(
         summarize_point(rain, times, now_mm_h=now_mm_h, lead_minutes=leads),
         rain,
@@ -60,9 +62,7 @@ def test_a_start_that_all_members_agree_on_lies_between_two_frames():
     assert (told.starts_from, told.starts_by) == (at(10), at(15))
 
 
-@pytest.mark.parametrize(
-    ("ending", "end"), [(10, "over"), (6, "may-last"), (3, "lasts")]
-)
+@pytest.mark.parametrize(("ending", "end"), [(10, "over"), (6, "may-last"), (3, "lasts")])
 def test_rain_is_over_only_where_most_members_say_so(ending, end):
     members = np.full((10, 6), 3.0)
     members[:, 0] = 0

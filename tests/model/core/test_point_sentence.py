@@ -38,14 +38,18 @@ def told(outlook, language="en", zone=None, **style):
             "light precipitation in 15 min or earlier (data are missing before), over in 20 min; how sure is not known",
         ),
         ((1, 0), 1, "light precipitation now, over in 10 min"),
-        ((1, 60), 1, "light precipitation now, lasting beyond the next 10 min; later violent precipitation, in about 10 min"),
+        (
+            (1, 60),
+            1,
+            "light precipitation now, lasting beyond the next 10 min; later violent precipitation, in about 10 min",
+        ),
         ((1, NO_DATA), 1, "light precipitation now; its end is not known"),
         ((0, 0), 1, "light precipitation now, over in 5 min"),
         (
             (0.5, 0, 0, 0, 20),
             0,
-            "light precipitation within 5 min, over in 10 min; later heavy precipitation, in about 25 min; how sure is not "
-            "known",
+            "light precipitation within 5 min, over in 10 min; later heavy precipitation, in about 25 min; "
+            "how sure is not known",
         ),
         ((), 0, "no forecast reaches beyond now"),
     ],
@@ -66,8 +70,8 @@ def test_members_by_the_clock_of_the_place_and_in_minutes():
         "moderate precipitation in 10 to 25 min, heaviest in about 20 min, likely over in 40 min; 85 % sure"
     )
     assert told(outlook, "de", HELSINKI) == (
-        "mäßiger Niederschlag in 10 bis 25 min, am stärksten gegen 15:20 Uhr, wahrscheinlich vorbei bis 15:40 Uhr; zu 85 % "
-        "sicher"
+        "mäßiger Niederschlag in 10 bis 25 min, am stärksten gegen 15:20 Uhr, wahrscheinlich vorbei bis 15:40 Uhr; "
+        "zu 85 % sicher"
     )
 
 
@@ -89,8 +93,16 @@ def test_all_members_are_no_certainty_and_none_no_impossibility(steps, text):
 @pytest.mark.parametrize(
     ("rain", "probability", "text"),
     [
-        ((0, 3, 0), (0.02, 0.97, 0.1), "moderate precipitation (may be heavy) in 5 to 10 min, likely over in 15 min; at least 97 % sure"),
-        ((0, 3, 0), (1, 1, 0), "moderate precipitation (may be heavy) within 5 min, likely over in 15 min; at least 99 % sure"),
+        (
+            (0, 3, 0),
+            (0.02, 0.97, 0.1),
+            "moderate precipitation (may be heavy) in 5 to 10 min, likely over in 15 min; at least 97 % sure",
+        ),
+        (
+            (0, 3, 0),
+            (1, 1, 0),
+            "moderate precipitation (may be heavy) within 5 min, likely over in 15 min; at least 99 % sure",
+        ),
         ((0, 0, 0), (0, 0.3, 0), "precipitation possible, most likely in about 10 min; 30 % chance then"),
         ((0, 0, 0), (0, 0.04, 0), "no precipitation in the next 15 min; at most 4 % chance at any one time"),
         ((0, 0, 0), (0, 0, 0), "no precipitation in the next 15 min; at most 1 % chance at any one time"),
@@ -120,7 +132,8 @@ def test_every_language_has_the_same_messages_with_the_same_values():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_outlook_can_be_told(language):
     outlooks = [
-        of(FORECAST), of([0] * 3), of([0, NO_DATA, 0]), of([NO_DATA]), of([]), of([1, 60], now_mm_h=1), of([NO_DATA, 1]),
+        of(FORECAST), of([0] * 3), of([0, NO_DATA, 0]), of([NO_DATA]), of([]), of([1, 60], now_mm_h=1),
+        of([NO_DATA, 1]),
         of(FORECAST, members=MEMBERS), of(FORECAST, probability=[0.7] * 12), of([0] * 3, probability=[0.3] * 3),
         of([0] * 12, members=starting_at(*[2] * 3, *[None] * 17)), of([0] * 12, members=starting_at(*[None] * 20)),
         of([0, 1, 0], members=starting_at(*[None] * 20, of_steps=3)), of([0] * 3, probability=[0.0] * 3),

@@ -325,12 +325,22 @@ def test_a_place_that_is_none_is_told(gateway, published, query, where):
 @pytest.mark.parametrize(
     ("query", "header", "sentence"),
     [
-        ("", "de-AT,en;q=0.5", "mäßiger Niederschlag in 5 bis 10 min, vorbei in 20 min; wie sicher das ist, ist nicht bekannt"),
-        ("&language=en&time_zone=Europe/Helsinki", "de", "moderate precipitation in 5 to 10 min, over by 15:20; how sure is not known"),
+        (
+            "",
+            "de-AT,en;q=0.5",
+            "mäßiger Niederschlag in 5 bis 10 min, vorbei in 20 min; wie sicher das ist, ist nicht bekannt",
+        ),
+        (
+            "&language=en&time_zone=Europe/Helsinki",
+            "de",
+            "moderate precipitation in 5 to 10 min, over by 15:20; how sure is not known",
+        ),
         ("", "fr, *", "moderate precipitation in 5 to 10 min, over in 20 min; how sure is not known"),
     ],
 )
-def test_the_sentence_is_in_the_language_and_by_the_clock_that_is_asked_for(gateway, published, query, header, sentence):
+def test_the_sentence_is_in_the_language_and_by_the_clock_that_is_asked_for(
+    gateway, published, query, header, sentence
+):
     path = f"/v1/feeds/north/point?lon={WEST['lon']}&lat={WEST['lat']}{query}"
     response = gateway.get(path, headers={"Accept-Language": header})
     assert response.json()["sentence"] == sentence
@@ -339,7 +349,9 @@ def test_the_sentence_is_in_the_language_and_by_the_clock_that_is_asked_for(gate
     assert usual.json() == response.json()
 
 
-@pytest.mark.parametrize("query", ["language=fr", "time_zone=Europe/Atlantis", "time_zone=../etc/passwd", "time_zone=Europe"])
+@pytest.mark.parametrize(
+    "query", ["language=fr", "time_zone=Europe/Atlantis", "time_zone=../etc/passwd", "time_zone=Europe"]
+)
 def test_a_language_and_a_time_zone_that_are_unknown_are_told(gateway, published, query):
     status, problem = get(gateway, f"/v1/feeds/north/point?lon=5.378&lat=50.018&{query}")
     assert (status, problem["type"], problem["where"]) == (422, "/problems/invalid-parameter", query.partition("=")[0])

@@ -178,7 +178,19 @@ def test_a_place_is_fetched_as_csv_in_which_missing_data_is_empty(gateway, uncer
     assert rows[4] == ["2026-06-01T12:10:00Z", "forecast", "10", "3.0", "0.8", "0.8", "0.2"]
     in_json = gateway.get(path, params=place)
     assert len(rows) == len(in_json.json()["series"])
-    assert in_json.headers["vary"] == response.headers["vary"] == "Accept"
+    assert (response.headers["vary"], in_json.headers["vary"]) == ("Accept", "Accept, Accept-Language")
+
+
+def test_a_nowcast_has_the_sentence_from_its_reference_time(gateway, uncertain):
+    place = {"x": 0.1, "y": 0.5, "time_zone": "Europe/Helsinki"}
+    path = f"/v1/nowcasts/{uncertain.id}/point"
+    body = gateway.get(path, params=place, headers={"Accept-Language": "de"}).json()
+    assert (body["now"], body["language"], body["coverage"]) == ("2026-06-01T12:00:00Z", "de", "ok")
+    start = "mäßiger Niederschlag (möglicherweise stark), Beginn zwischen 15:05 und 15:15 Uhr"
+    assert body["sentence"].startswith(start)
+    assert body["series"][4]["members"] == {"p10": 0, "p50": 1.5, "p90": 30}
+    assert body["series"][0]["members"] is None
+    assert gateway.get(path, params=place | {"time_zone": "x"}).json()["where"] == "time_zone"
     off = gateway.get(path, params={"x": 0.9, "y": 0.5, "format": "csv"}).text.splitlines()
     assert off[-1].split(",")[3:] == ["", "", "", ""]
     assert gateway.get(path, params={**place, "format": "xml"}).status_code == 406

@@ -84,7 +84,7 @@ def test_a_crop_is_kept_and_forecast_with_what_the_radar_sends(
     for n in range(3):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     box = (-0.1, -0.1, 0.1, 0.1)
-    configure(folder=str(folder), crop=box, radar_product="column maximum", out=str(tmp_path))
+    configure(folder=str(folder), crop=box, radar_product="column maximum", phase="snow", out=str(tmp_path))
     scan(context)
     kept = context.feed_ledger.frames("north")[0]
     assert (kept.radar_product, kept.pixels) == ("column maximum", 24 * 24), (
@@ -93,6 +93,7 @@ def test_a_crop_is_kept_and_forecast_with_what_the_radar_sends(
     run(lab.jobs(context.ledger)[0].id, context)
     with xr.open_dataset(tmp_path / "f2.npz.nowcast.nc") as forecast:
         assert forecast.attrs["input_radar_product"] == "column maximum"
+        assert forecast.attrs["input_phase"] == "snow"
         assert forecast.rainfall_rate.shape[-2:] == (24, 24)
 
 
