@@ -181,8 +181,8 @@ def percentiles(values: NDArray[np.float64]) -> Percentiles:
 def percentiles_by_lead(members_mm_h: FloatArray) -> list[Percentiles]:
     """Return the percentiles of the members [realization, lead] at each lead; null where one member has no data."""
     values = np.asarray(members_mm_h, np.float64)
-    by_lead = np.percentile(values, PERCENT, axis=0, method="weibull").round(3).T.tolist()
-    known = np.isfinite(values).all(axis=0).tolist()
+    by_lead: list[list[float]] = np.percentile(values, PERCENT, axis=0, method="weibull").round(3).T.tolist()
+    known: list[bool] = np.isfinite(values).all(axis=0).tolist()
     return [
         Percentiles(p10=p10, p50=p50, p90=p90) if is_known else Percentiles()
         for (p10, p50, p90), is_known in zip(by_lead, known, strict=True)

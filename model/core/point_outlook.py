@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +150,11 @@ def point_outlook(
         What falls.
     """
     times = list(valid_times)
-    about = {"precipitation": precipitation, "frames": len(times), "frames_without_data": summary.frames_without_data}
+    about: dict[str, Any] = {
+        "precipitation": precipitation,
+        "frames": len(times),
+        "frames_without_data": summary.frames_without_data,
+    }
     if not times:
         return PointOutlook(state="no-forecast", **about)
     about["until"] = times[-1]

@@ -99,7 +99,8 @@ def read_file(feed: Feed, path: Path, context: WorkerContext) -> FrameSequence:
     """
     sequence = sandbox.read([path], variable=feed.variable, zr=feed.zr, **context.limits._asdict())
     told = {"radar_product": feed.radar_product, PHASE: feed.phase}
-    sequence = replace(sequence, attributes=sequence.attributes | {name: text for name, text in told.items() if text})
+    known = {name: text for name, text in told.items() if text}
+    sequence = replace(sequence, attributes={**sequence.attributes, **known})
     return sequence if feed.crop is None else crop(sequence, feed.crop)
 
 
