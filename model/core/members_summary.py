@@ -6,6 +6,7 @@ it, and are never combined as if they were independent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -182,10 +183,9 @@ def percentiles_by_lead(members_mm_h: FloatArray) -> list[Percentiles]:
     """Return the percentiles of the members [realization, lead] at each lead; null where one member has no data."""
     values = np.asarray(members_mm_h, np.float64)
     by_lead: list[list[float]] = np.percentile(values, PERCENT, axis=0, method="weibull").round(3).T.tolist()
-    known: list[bool] = np.isfinite(values).all(axis=0).tolist()
     return [
-        Percentiles(p10=p10, p50=p50, p90=p90) if is_known else Percentiles()
-        for (p10, p50, p90), is_known in zip(by_lead, known, strict=True)
+        Percentiles() if any(map(math.isnan, each)) else Percentiles(p10=each[0], p50=each[1], p90=each[2])
+        for each in by_lead
     ]
 
 
