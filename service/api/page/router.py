@@ -28,6 +28,7 @@ PAGE_HEADERS: Final = {
 }
 PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "docs": PAGE_HEADERS,
+    "operator": PAGE_HEADERS,
     "offline": PAGE_HEADERS,
     "skill": PAGE_HEADERS,
     "upload": PAGE_HEADERS,

@@ -9,6 +9,7 @@ const TABS = [
   { page: "live", href: "./", message: "header.live" },
   { page: "upload", href: "upload", message: "header.upload" },
   { page: "skill", href: "skill", message: "header.skill" },
+  { page: "operator", href: "operator", message: "header.operator" },
   { page: "api", href: "docs", message: "header.api" },
 ];
 

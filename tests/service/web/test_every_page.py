@@ -9,6 +9,8 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 expect = playwright.expect
 
 ADDRESSES = {"map": "?feed=north&place=52.1,5.2,Utrecht&map=9/52.1/5.2", **{name: name for name in PAGES}}
+FOLLOWING = {"operator": "#keys .empty"}
+"""Pages that follow events, so that the network is never idle: what is there once they are drawn."""
 EVERY = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 SEEN_BY = [("light", 390, EVERY), ("dark", 390, COLOURS), ("dark", 1280, EVERY), ("light", 1280, COLOURS)]
@@ -32,7 +34,10 @@ def visited(live, north):
 
     def visit(name, language="en"):
         address = ADDRESSES[name]
-        live.goto(f"{north.url}/{address}{'&' if '?' in address else '?'}language={language}", wait_until="networkidle")
+        until = "load" if name in FOLLOWING else "networkidle"
+        live.goto(f"{north.url}/{address}{'&' if '?' in address else '?'}language={language}", wait_until=until)
+        if name in FOLLOWING:
+            expect(live.locator(FOLLOWING[name])).to_be_visible()
         expect(live.locator("html")).to_have_attribute("lang", language)
         return live
 
