@@ -3,6 +3,7 @@
 import json
 import re
 from functools import cache
+from html.parser import HTMLParser
 
 import pytest
 
@@ -81,3 +82,33 @@ def test_no_message_is_unused():
     named = {key for key, _ in IN_SCRIPT_AS_VALUE.findall(scripts)} | set(keys)
     unused = [key for key in messages("en") if key not in named and not key.startswith(tuple(beginnings) or ("\0",))]
     assert unused == []
+
+
+class Words(HTMLParser):
+    """Texts of a page that stand in it, but for those without JavaScript, and those that no language changes."""
+
+    VOID = frozenset({"meta", "link", "input", "img", "br", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.found = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.inside.append(tag == "noscript" or dict(attrs).get("translate") == "no")
+        self.found += [value for name, value in attrs if name in ("aria-label", "placeholder", "title") and value]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            self.inside.pop()
+
+    def handle_data(self, data):
+        if re.search(r"[A-Za-z]{2}", data) and not any(self.inside):
+            self.found.append(data.strip())
+
+
+@pytest.mark.parametrize("page", [page.stem for page in PAGES if page.stem != "upload"])
+def test_the_words_of_a_page_are_messages(page):
+    words = Words()
+    words.feed((WEB / f"{page}.html").read_text(encoding="utf-8"))
+    assert words.found == []
