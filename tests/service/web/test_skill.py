@@ -9,8 +9,9 @@ import pytest
 
 from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.alerts.transition import Change
-from service.feeds.config import read_feeds
-from service.feeds.ledger import DecodedFrame, FeedLedger
+from service.feeds.arrivals import DecodedFrame
+from service.feeds.feeds_file import read_feeds
+from service.feeds.ledger import FeedLedger
 from service.feeds.skill.counts import PROBABILITY_EDGES, PUBLISHED, bins_shape, columns, pack, part
 from service.feeds.skill.ledger import SkillLedger
 from service.feeds.skill.observations import place_of_rule
@@ -240,6 +241,19 @@ def test_a_choice_stands_in_the_address_and_is_found_there(opened, stack):
     page.get_by_role("combobox", name="Minutes count from").select_option("publication")
     expect(page.locator("#lead option")).to_have_count(11)  # the first lead step is over when users have it
     assert chosen(page)["from"] == "publication"
+
+
+def test_all_is_chosen_by_keyboard(opened):
+    page = opened
+    page.get_by_role("radio", name="0.5", exact=True).focus()
+    for threshold in ("5", "10"):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#sentence")).to_contain_text(f"{threshold} mm/h or more")
+        expect(page.get_by_role("radio", name=threshold, exact=True)).to_be_focused()
+    expect(page.locator("#sentence")).to_have_text(
+        "In the last 24 hours there was no precipitation of 10 mm/h or more, "
+        "neither forecast 30 min ahead nor measured."
+    )
 
 
 def test_each_chart_has_its_values_in_a_table_and_what_never_fell_is_no_bad_score(opened):

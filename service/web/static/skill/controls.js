@@ -54,27 +54,31 @@ export function drawCompared(skill, onChange) {
   const compared = skill.models.map(({ model }) => model);
   const names = namesOf(scored);
   const [own] = compared;
-  const boxes = scored.filter((model) => model !== own).map((model) => {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "checkbox", name: "with", value: model, checked: compared.includes(model) });
-    const name = document.createElement("span");
-    name.textContent = names[model];
-    input.onchange = () => onChange({ with: [own, ...[...byId("compared").querySelectorAll("input:checked")].map(({ value }) => value)] });
-    label.append(input, name);
-    return label;
-  });
-  byId("compared").closest("fieldset").hidden = !boxes.length;
-  byId("compared").replaceChildren(...boxes);
+  const others = scored.filter((model) => model !== own);
+  const box = byId("compared");
+  box.closest("fieldset").hidden = !others.length;
+  buttons(box, "checkbox", "with", others.map((model) => [model, names[model]]), compared, () =>
+    onChange({ with: [own, ...[...box.querySelectorAll("input:checked")].map(({ value }) => value)] }));
 }
 
-export function radios(box, name, options, chosen, onChange) {
-  box.replaceChildren(...options.map(([value, words]) => {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "radio", name, value, checked: value === chosen });
-    input.onchange = () => onChange(input.value);
-    const span = document.createElement("span");
-    span.textContent = words;
-    label.append(input, span);
-    return label;
-  }));
+export const radios = (box, name, options, chosen, onChange) =>
+  buttons(box, "radio", name, options, [String(chosen)], ({ value }) => onChange(value));
+
+// Draws inputs as buttons, `options`: [value, words]. Those that are there stay, so that they keep the focus.
+function buttons(box, type, name, options, chosen, onChange) {
+  const present = [...box.querySelectorAll("input")];
+  const same = present.length === options.length && options.every(([value], index) => present[index].value === String(value));
+  if (!same) box.replaceChildren(...options.map(([value, words]) => button(type, name, value, words)));
+  for (const input of box.querySelectorAll("input")) {
+    input.checked = chosen.includes(input.value);
+    input.onchange = () => onChange(input);
+  }
+}
+
+function button(type, name, value, words) {
+  const label = document.createElement("label");
+  const span = document.createElement("span");
+  span.textContent = words;
+  label.append(Object.assign(document.createElement("input"), { type, name, value }), span);
+  return label;
 }

@@ -28,7 +28,8 @@ async function start() {
   feeds = listed.feeds;
   const models = installed.filter(({ scores }) => scores?.length).map(({ name, version }) => `${name}@${version}`);
   if (!choice.feed && !choice.model) {
-    if (feeds.length) choice.feed = feeds[0].name;
+    const age = ({ latest }) => (latest ? -new Date(latest.reference_time) : 0);
+    if (feeds.length) choice.feed = feeds.slice().sort((one, other) => age(one) - age(other))[0].name;
     else choice.model = models[0] ?? null;
   }
   drawSubjects(feeds, models, choice, change);
@@ -41,12 +42,13 @@ function change(changes) {
   load().catch(showProblem);
 }
 
-async function load() {
+// `quiet`: nobody has asked for it.
+async function load({ quiet = false } = {}) {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
   document.body.dataset.subject = choice.feed ? "feed" : "model";
-  byId("verdict").setAttribute("aria-busy", "true");
+  if (!quiet) byId("verdict").setAttribute("aria-busy", "true");
   try {
     if (choice.feed) await loadFeed(signal);
     else await loadModel();
@@ -63,7 +65,7 @@ async function loadModel() {
   clearVerdict();
   byId("card").hidden = !choice.model;
   redraw = () => {};
-  byId("sentence").textContent = choice.model ? await drawCard(byId("card"), choice.model) : text("skill.nothing");
+  say(choice.model ? await drawCard(byId("card"), choice.model) : text("skill.nothing"));
 }
 
 async function loadFeed(signal) {
@@ -91,11 +93,16 @@ async function loadFeed(signal) {
 // Before the first scores: when they appear, by how often frames come.
 function drawNothingYet() {
   const interval = feeds.find(({ name }) => name === choice.feed)?.interval_minutes;
-  byId("sentence").textContent = text("skill.notYet");
+  say(text("skill.notYet"));
   const when = interval ? text("skill.firstScores", { minutes: number(interval, { maximumFractionDigits: 0 }), hours: number(Math.ceil(24 * interval / 60)) }) : text("skill.firstScoresUnknown");
   clearVerdict();
   byId("more").replaceChildren(paragraph(when));
   redraw = () => {};
+}
+
+// A screen reader says the sentence when it differs.
+function say(sentence) {
+  if (byId("sentence").textContent !== sentence) byId("sentence").textContent = sentence;
 }
 
 function clearVerdict() {
@@ -144,7 +151,7 @@ function shownOf(skill) {
 
 function drawVerdict(skill, shown) {
   const { first, more, conclusions } = sentences(skill, shown);
-  byId("sentence").textContent = first;
+  say(first);
   const few = skill.enough ? [] : [paragraph(text("skill.tooFew"), "few")];
   byId("more").replaceChildren(...few, ...more.map((words) => paragraph(words)));
   byId("conclusions").replaceChildren(...conclusions.map(({ kind, text: words }) => {
@@ -171,7 +178,7 @@ new ResizeObserver(([{ contentRect }]) => {
 }).observe(byId("content"));
 
 setInterval(() => {
-  if (document.visibilityState === "visible" && choice.feed && byId("problem").hidden) load().catch(showProblem);
+  if (document.visibilityState === "visible" && choice.feed && byId("problem").hidden) load({ quiet: true }).catch(showProblem);
 }, REFRESH_MS);
 
 start().catch(showProblem);
