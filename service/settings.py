@@ -62,6 +62,13 @@ class Settings(EngineSettings, BaseSettings):
         description="Origins of other web pages that may use the gateway, separated by commas, such as "
         "https://map.example.org. Not set: none.",
     )
+    base_map_url: str | None = Field(
+        None,
+        description="Map tiles to show below the rain in place of the built-in base map, such as "
+        "https://tiles.example.org/{z}/{x}/{y}.png: browsers load them from that host, which learns what is looked at. "
+        "Not set: nothing is loaded from another host.",
+    )
+    base_map_attribution: str | None = Field(None, description="Whom the map names for the tiles of base_map_url.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
         None, description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat."
@@ -305,6 +312,17 @@ class Settings(EngineSettings, BaseSettings):
                 raise ValueError(f"{origin} is not an origin, such as https://map.example.org")
         return origins
 
+    @field_validator("base_map_url")
+    @classmethod
+    def _base_map_is_one_host(cls, url: str | None) -> str | None:
+        """Refuse an address that is no template of tiles, and one whose host is not one: the page may use no other."""
+        if url is not None and not (
+            re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?/[^\s;,'\"]*", url)
+            and all(part in url for part in ("{z}", "{x}", "{y}"))
+        ):
+            raise ValueError("it is no address of map tiles, such as https://tiles.example.org/{z}/{x}/{y}.png")
+        return url
+
     @field_validator("oidc_issuer")
     @classmethod
     def _issuer_is_protected(cls, issuer: str | None) -> str | None:
@@ -374,6 +392,11 @@ class Settings(EngineSettings, BaseSettings):
     def origins(self) -> list[str]:
         """The origins of `cors_origins`."""
         return _items(self.cors_origins)
+
+    @property
+    def base_map_host(self) -> str | None:
+        """Scheme and host of `base_map_url`, as a Content-Security-Policy names them."""
+        return None if self.base_map_url is None else "/".join(self.base_map_url.split("/")[:3])
 
     @property
     def embedded(self) -> bool:

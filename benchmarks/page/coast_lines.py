@@ -1,49 +1,39 @@
-"""`python -m benchmarks.page.coast_lines LAND FILE... --out PICTURE`: map tiles with coast lines on them.
+"""`python -m benchmarks.page.coast_lines FILE... --at LON,LAT --out PICTURE`: radar and base map.
 
-Draws the newest frame of each radar file at four zooms, as the service draws its tiles, and coast lines over them,
-which come from elsewhere and know nothing of the radar's projection. LAND is `land-10m.json` of the npm package
-`world-atlas` (Natural Earth, TopoJSON): `npm pack world-atlas`.
+Draws the newest frame of each radar file at four zooms, as the service draws its tiles, and over them the coasts,
+borders and towns of the page's base map, which know nothing of the radar's projection.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from benchmarks.command_line import argument_parser
 from model.core.forecast_file import write_netcdf
 from model.core.rain_scale import RAIN_SCALE
 from model.readers import read
+from service.ground.cell import EXTENT
+from service.ground.pack import CellId, shipped_ground
 from service.render.forecast_reader import RainFile
 from service.render.map_tile import on_map
 from service.render.tile_picture import tile_picture
-from service.render.web_mercator import MAX_LATITUDE, MapPicture
+from service.render.web_mercator import MapPicture
 
 TILE: Final = 256
 SIDE_TILES: Final = 2
 ZOOMS: Final = (5, 6, 7, 9)
 COLOURS: Final = 48
-SEA, COAST = (243, 245, 244), (90, 60, 40)
+SEA, COAST, NAME = (243, 245, 244), (90, 60, 40), (0, 0, 0)
 
 
-def coast_lines(land: Path) -> Iterator[NDArray[np.float64]]:
-    """Yield the arcs [point, lon and lat] of a TopoJSON file: sums of steps, in its own units."""
-    topology = json.loads(land.read_text())
-    scale, shift = (np.array(topology["transform"][name]) for name in ("scale", "translate"))
-    for arc in topology["arcs"]:
-        yield np.cumsum(np.array(arc), axis=0) * scale + shift
-
-
-def draw_map(file: RainFile, z: int, lon: float, lat: float, coasts: list[NDArray[np.float64]]) -> Image.Image:
-    """Return tiles around a place, side by side as a viewer shows them, with coast lines."""
+def draw_map(file: RainFile, z: int, lon: float, lat: float) -> Image.Image:
+    """Return tiles around a place, side by side as a viewer shows them, with the base map."""
     size = SIDE_TILES * TILE
     tile = MapPicture.around(z, lon, lat, TILE)
     more = (size - TILE) / 2
@@ -54,28 +44,42 @@ def draw_map(file: RainFile, z: int, lon: float, lat: float, coasts: list[NDArra
             ranks = on_map(file, file.rain_frame(len(file) - 1), MapPicture.of_tile(z, x, y, TILE))
             shown = Image.open(io.BytesIO(tile_picture(ranks, RAIN_SCALE, "png"))).convert("RGBA")
             canvas.paste(shown, (round(x * TILE - middle.left), round(y * TILE - middle.top)), shown)
-    pen = ImageDraw.Draw(canvas)
-    for arc in coasts:
-        lon_, lat_ = arc[:, 0], np.clip(arc[:, 1], -MAX_LATITUDE, MAX_LATITUDE)
-        column = (lon_ + 180) / 360 * middle.world - middle.left
-        row = (0.5 - np.arcsinh(np.tan(np.radians(lat_))) / (2 * np.pi)) * middle.world - middle.top
-        if column.max() > 0 and column.min() < size and row.max() > 0 and row.min() < size:
-            pen.line(list(zip(column.tolist(), row.tolist(), strict=True)), fill=COAST, width=1)
-    pen.text((6, 6), f"zoom {z}", fill=(0, 0, 0))
+    draw_ground(ImageDraw.Draw(canvas), z, middle)
     return canvas
+
+
+def draw_ground(pen: ImageDraw.ImageDraw, z: int, picture: MapPicture) -> None:
+    """Draw coasts, borders and towns of the cells that a picture lies in."""
+    ground = shipped_ground()
+    level = [level for level in ground.levels if level.zoom <= z][-1]
+    side = picture.world >> level.cells
+    columns, rows = (
+        range(int(first // side), int((first + picture.size) // side) + 1) for first in (picture.left, picture.top)
+    )
+    for cell_x, cell_y in ((x, y) for x in columns for y in rows):
+        cell = ground.cell(CellId(level.cells, cell_x, cell_y))
+        corner = np.array([cell_x * side - picture.left, cell_y * side - picture.top])
+        for line in (*cell.lines["land"], *cell.lines["lakes"], *cell.lines["borders"]):
+            points = corner + line.points * (side / EXTENT)
+            if np.all((points.max(axis=0) > 0) & (points.min(axis=0) < picture.size)):
+                pen.line(list(map(tuple, points.tolist())), fill=COAST, width=1)
+        for town in cell.towns:
+            x, y = corner + np.array([town.x, town.y]) * (side / EXTENT)
+            if town.zoom <= z and 0 <= x < picture.size and 0 <= y < picture.size:
+                pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=NAME)
+                pen.text((x + 5, y - 6), town.name, fill=NAME)
+    pen.text((6, 6), f"zoom {z}", fill=NAME)
 
 
 def main() -> None:
     """Draw the sheet: a row for each file, a column for each zoom."""
     parser = argument_parser(__doc__)
-    parser.add_argument("land", type=Path, help="land-10m.json of world-atlas.")
     parser.add_argument("files", type=Path, nargs="+", help="Radar files; of each the newest frame is drawn.")
     parser.add_argument(
         "--at", action="append", default=[], metavar="LON,LAT", help="Middle of the maps, for each file."
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    coasts = list(coast_lines(args.land))
     size = SIDE_TILES * TILE
     sheet = Image.new("RGB", (size * len(ZOOMS), size * len(args.files)))
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +89,7 @@ def main() -> None:
             file = RainFile.open(target)
             lon, lat = map(float, place.split(","))
             for column, z in enumerate(ZOOMS):
-                sheet.paste(draw_map(file, z, lon, lat, coasts), (column * size, number * size))
+                sheet.paste(draw_map(file, z, lon, lat), (column * size, number * size))
     sheet.quantize(COLOURS).save(args.out)
 
 

@@ -35,8 +35,10 @@ from service.api.nowcasts.router import router as nowcasts
 from service.api.openapi import describe
 from service.api.operator.router import router as operator
 from service.api.page.files import PageFiles
+from service.api.page.ground import router as ground
 from service.api.page.installed_app import router as installed_app
 from service.api.page.router import router as page
+from service.api.places.router import router as places
 from service.api.processes.router import router as processes
 from service.api.web_push.router import router as web_push
 from service.settings import Settings
@@ -54,6 +56,7 @@ TAGS: Final = [
     {"name": "nowcasts", "description": "Request a nowcast, follow it, fetch its result, look at it."},
     {"name": "feeds", "description": "Live radars: their status, their newest nowcast, rain at a place from now on."},
     {"name": "push", "description": "Browsers that are told before precipitation begins at a place."},
+    {"name": "places", "description": "Towns by name, and what a point is near to."},
     {"name": "models", "description": "Models that can run here, with their measured scores."},
     {"name": "OGC API - Processes", "description": "The same nowcasts as OGC API - Processes - Part 1 (1.0) has them."},
     {"name": "OGC API - EDR", "description": "Feeds as OGC API - Environmental Data Retrieval (1.1) has them."},
@@ -105,8 +108,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
     for router in (
-        *(feeds, alert_events, web_push, nowcasts, models, processes, edr, inference),
-        *(champion, keys, operator, health, metrics, page, installed_app),
+        *(feeds, alert_events, web_push, nowcasts, models, places, processes, edr, inference),
+        *(champion, keys, operator, health, metrics, ground, page, installed_app),
     ):
         app.include_router(router)
     scopes_of_routes(app)

@@ -18,11 +18,13 @@ from service.api.problems import describe_type, documented_problems
 from service.api.processes.description import landing_page
 from service.api.processes.types import LandingPage
 from service.problem_details import PROBLEMS_PATH
+from service.settings import Settings
 from service.status import NETCDF
 
 SAMPLE: Final = WEB / "sample" / "sample.nc"
+POLICY: Final = "Content-Security-Policy"
 PAGE_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
+    POLICY: "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
     "Cache-Control": NO_CACHE,
 }
@@ -46,10 +48,11 @@ router = APIRouter(dependencies=[PUBLIC])
     response_model=LandingPage,
     responses={200: {"description": "The map, for a browser; links, for a program", "content": {"text/html": {}}}},
 )
-async def landing(request: Request) -> Response:
+async def landing(request: Request, context: ContextDep) -> Response:
     """Return the map where `Accept` names `text/html`, else the landing page of the OGC APIs."""
     if "text/html" in request.headers.get("accept", "").lower():
-        return html("index").response(request.headers, {**PAGE_HEADERS, "Vary": "Accept, Accept-Encoding"})
+        headers = with_base_map(PAGE_HEADERS, context.settings)
+        return html("index").response(request.headers, {**headers, "Vary": "Accept, Accept-Encoding"})
     content = landing_page(request.app.summary).model_dump_json(exclude_defaults=True)
     return Response(content, media_type="application/json", headers={"Vary": "Accept"})
 
@@ -89,6 +92,14 @@ async def problem_type(code: str) -> dict[str, Any]:
     if description is None:
         raise HTTPException(404)
     return description
+
+
+def with_base_map(headers: Mapping[str, str], settings: Settings) -> Mapping[str, str]:
+    """Return the headers of a page that has a map: the host of an own base map may send pictures."""
+    if settings.base_map_host is None:
+        return headers
+    policy = headers[POLICY].replace("img-src 'self'", f"img-src 'self' {settings.base_map_host}")
+    return {**headers, POLICY: policy}
 
 
 def _add_page(name: str, headers: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 // The page of the map: opens what the address names, or the feed with the newest nowcast, and joins the rooms of the page.
 
+import { attachGround } from "./ground/ground.js";
 import { drawFrames } from "./map/frames.js";
 import { layerChooser } from "./map/layer_chooser.js";
 import { loadingMark, makeMap } from "./map/map.js";
@@ -16,6 +17,7 @@ const byId = (id) => document.getElementById(id);
 
 const state = createState(location.search);
 const map = makeMap(byId("map"), state);
+attachGround(map);
 const frames = drawFrames(map, state);
 const play = player(state, frames);
 const known = { feeds: [], contact: Date.now() };

@@ -1,0 +1,1 @@
+"""Search of places by name, and the place that a point is near to."""
