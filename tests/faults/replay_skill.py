@@ -1,7 +1,7 @@
 """Replay real frames through a feed with challengers, and measure its live skill and its recalibration.
 
 `python -m tests.faults.replay_skill FOLDER --out DIR [--model auto] [--pattern '*'] [--recalibrate]` lets the files
-arrive one by one, in the order of their names; scan, runs and scoring are those of the workers, in this process. It
+arrive one by one, the oldest frame first; scan, runs and scoring are those of the workers, in this process. It
 writes `skill.json`, the answer of `GET /v1/feeds/{feed}/skill`, and `reliability.json`: for each threshold, the
 reliability term of the Brier score before and after the recalibration, of the forecasts that were recalibrated.
 """
@@ -31,6 +31,7 @@ from service.settings import Settings
 from workers.batch import run
 from workers.context import WorkerContext, open_context
 from workers.feeds.published import follow_up
+from workers.feeds.replay import arrivals_of
 from workers.feeds.scan import scan
 from workers.feeds.skill.score import score_next
 
@@ -45,9 +46,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="auto")
     parser.add_argument("--pattern", default="*")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--every", type=int, default=1, help="only every n-th file")
-    parser.add_argument("--first", type=int, default=0, help="index of the first file")
-    parser.add_argument("--last", type=int, default=None, help="index after the last file")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th frame")
+    parser.add_argument("--first", type=int, default=0, help="index of the first frame")
+    parser.add_argument("--last", type=int, default=None, help="index after the last frame")
     parser.add_argument("--recalibrate", action="store_true")
     return parser.parse_args()
 
@@ -65,7 +66,10 @@ def replay(options: argparse.Namespace, folder: Path) -> WorkerContext:
     )
     context = open_context(settings)
     scan(context)  # of the empty folder, so that every frame has a run
-    files = sorted(options.folder.glob(options.pattern))[options.first : options.last : options.every]
+    spool = folder / "spool"
+    spool.mkdir()
+    found = arrivals_of(sorted(options.folder.glob(options.pattern)), spool, on_skipped=print)
+    files = [arrival.path for arrival in found][options.first : options.last : options.every]
     spent = {"runs": 0.0, "scoring": 0.0}
     for number, file in enumerate(files, 1):
         shutil.copy2(file, frames / file.name)
