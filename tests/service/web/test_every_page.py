@@ -28,6 +28,7 @@ UNTRANSLATED = """() => {
 def visited(live, north):
     """Opens a page in a language and waits until it is drawn; fails where a file of it, or an answer, does."""
     problems = []
+    live.route("**/*", lambda route: route.fallback() if route.request.url.startswith(north.url) else route.abort())
     live.on("response", lambda response: problems.append(response.url) if response.status >= 400 else None)
     live.on("requestfailed", lambda request: problems.append(f"{request.url} {request.failure}"))
     live.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -49,6 +50,10 @@ def visited(live, north):
 def test_the_page_is_accessible_and_whole(visited, name):
     page = visited(name)
     page.evaluate("document.querySelectorAll('.route ~ .route ~ .route').forEach((more) => more.remove())")  # all alike
+    assert (
+        page.evaluate("[...document.images].filter((image) => image.src && !image.naturalWidth).map(({ src }) => src)")
+        == []
+    )
     found = []
     for scheme, width, rules in SEEN_BY:
         page.set_viewport_size({"width": width, "height": 844})
