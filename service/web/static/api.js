@@ -1,6 +1,7 @@
 // HTTP client of the service. Every failure becomes a Problem with title, detail, where and hint.
 
 import { askForKey, key } from "./key.js";
+import { text } from "./messages.js";
 
 export class Problem extends Error {
   constructor({ title, detail = "", where = "", hint = "", status = 0, type = "" }) {
@@ -10,9 +11,9 @@ export class Problem extends Error {
 }
 
 export const unreachable = () => new Problem({
-  title: "The service does not respond",
-  detail: "The service was stopped, or this computer is not connected to it.",
-  hint: "Check that the service runs, then load this page again. An accepted nowcast is not lost.",
+  title: text("problem.unreachable"),
+  detail: text("problem.unreachableDetail"),
+  hint: text("problem.unreachableHint"),
 });
 
 async function problemOf(response) {
@@ -21,9 +22,9 @@ async function problemOf(response) {
     return new Problem({ ...(await response.json()), status: response.status });
   }
   return new Problem({
-    title: `The service responded with status ${response.status}`,
-    detail: "A proxy between this page and the service may have responded instead.",
-    hint: "Try again in a moment.",
+    title: text("problem.status", { status: String(response.status) }),
+    detail: text("problem.statusDetail"),
+    hint: text("problem.statusHint"),
     status: response.status,
   });
 }
@@ -74,11 +75,7 @@ export async function events(id, signal, onStatus) {
   }
 }
 
-export const frames = (id) => json(`${base}/${encodeURIComponent(id)}/frames`);
 export const cancel = (id) => json(`${base}/${encodeURIComponent(id)}`, { method: "DELETE" });
-export const point = (id, query, signal) =>
-  json(`${base}/${encodeURIComponent(id)}/point?${new URLSearchParams(query)}`, { signal });
-
 export async function submit(files, fields) {
   const body = new FormData();
   for (const file of files) body.append("files", file, file.name);

@@ -10,6 +10,7 @@ const LINES = {
   fit: "M4 12h16M12 4v16M4 12l3-3M4 12l3 3M20 12l-3-3M20 12l-3 3M12 4l-3 3M12 4l3 3M12 20l-3-3M12 20l3-3",
   fullScreen: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   layers: "M12 4l9 5-9 5-9-5zM3 14l9 5 9-5",
+  key: "M14 10a4 4 0 1 0-3.5 4l1.5 1.5h2V17h2v2h4v-4l-6.2-6.2",
   compare: "M12 3v18M9 8l-4 4 4 4M15 8l4 4-4 4",
 };
 

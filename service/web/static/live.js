@@ -3,13 +3,14 @@
 import { attachGround } from "./ground/ground.js";
 import { drawFrames } from "./map/frames.js";
 import { layerChooser } from "./map/layer_chooser.js";
-import { loadingMark, makeMap } from "./map/map.js";
+import { makeMap, pictureMark } from "./map/map.js";
 import { player } from "./map/player.js";
 import { sourceBar } from "./map/source_bar.js";
 import { timeBar } from "./map/time_bar.js";
 import { text } from "./messages.js";
 import { attach as attachPush } from "./push/push.js";
 import { feeds, feedSource, newestOf } from "./sources/feed.js";
+import { nowcastSource } from "./sources/nowcast.js";
 import { createState } from "./state.js";
 
 const AGAIN_MS = 5000;
@@ -25,7 +26,7 @@ const bar = sourceBar(byId("source"), byId("notice"), state, {
   feeds: () => known.feeds,
   contact: () => (Date.now() - known.contact) / 60000,
 });
-loadingMark(byId("map-loading"), byId("map"), state, frames);
+pictureMark(byId("map-mark"), byId("map"), state, frames);
 layerChooser(byId("layers-room"), map, state);
 timeBar(byId("time"), state, play, frames);
 byId("place-values")?.before(byId("push")); // on the card of the place
@@ -50,17 +51,12 @@ async function open() {
   stop();
   state.set({ source: null, frame: null, problem: null });
   try {
-    known.feeds = await feeds();
+    const source = await (state.nowcast ? nowcastSource(state.nowcast) : openFeed());
     if (mine !== opening) return;
-    const name = state.feed ?? newestOf(known.feeds)?.name;
-    if (!name) {
-      showEmpty();
+    if (source === null) {
+      showSentence(text("live.noFeeds"), text("live.noFeedsHint"));
       return;
     }
-    opened = name;
-    state.set({ feed: name });
-    const source = await feedSource(name);
-    if (mine !== opening) return;
     show(source);
     stop = source.subscribe((next, problem) => (next ? show(next) : lose(problem)));
   } catch (problem) {
@@ -69,20 +65,31 @@ async function open() {
   bar.draw();
 }
 
+// The feed of the address, or the one with the newest nowcast; null where there is no feed.
+async function openFeed() {
+  known.feeds = await feeds();
+  const name = state.feed ?? newestOf(known.feeds)?.name;
+  if (!name) return null;
+  opened = name;
+  state.set({ feed: name });
+  return feedSource(name);
+}
+
 // What is shown stays, with its age; the bar tells when there was no contact for long.
 function lose(problem) {
   if (problem.status === 404) fail(problem);
   bar.draw();
 }
 
+// A nowcast that is not there to be seen, as it is not finished or failed, is told of by the page of uploads.
 function fail(problem) {
+  if (state.nowcast && problem.status >= 400 && problem.status < 500 && !problem.type.endsWith("/not-on-earth")) {
+    location.replace(`upload?nowcast=${encodeURIComponent(state.nowcast)}`);
+    return;
+  }
   state.set({ source: null, frame: null, problem });
   showSentence(problem.title, [problem.detail, problem.hint].filter(Boolean).join(" "));
   if (problem.status === 0 || problem.status >= 500) setTimeout(open, AGAIN_MS);
-}
-
-function showEmpty() {
-  showSentence(text("live.noFeeds"), text("live.noFeedsHint"));
 }
 
 function showSentence(title, detail) {
@@ -96,5 +103,4 @@ state.on("feed", () => {
   state.set({ at: null, view: null });
   open();
 });
-if (state.nowcast) location.replace(`upload?nowcast=${encodeURIComponent(state.nowcast)}`);
-else open();
+open();

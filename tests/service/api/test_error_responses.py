@@ -27,7 +27,7 @@ def test_an_unknown_address(gateway, path):
     [
         ("PUT", "/v1/nowcasts/abc", {"GET", "HEAD", "DELETE"}),
         ("DELETE", "/v1/models", {"GET", "HEAD"}),
-        ("POST", "/static/main.js", {"GET", "HEAD"}),
+        ("POST", "/static/live.js", {"GET", "HEAD"}),
         ("TRACE", "/v1/nowcasts/abc/result", {"GET", "HEAD"}),
     ],
 )

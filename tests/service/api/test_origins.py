@@ -46,7 +46,7 @@ def test_names_of_the_service_are_served(gateway, host):
         "127.0.0.1.nip.io",
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/healthz", "/static/main.js", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/static/live.js", "/nothing"])
 def test_other_names_are_refused(gateway, host, path):
     response = gateway.get(path, headers={"Host": host})
     problem = response.json()
@@ -109,7 +109,7 @@ def test_an_origin_that_is_none_stops_the_start(monkeypatch, origins):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/docs", "/static/main.js", "/v1/models", "/healthz", "/sample", "/nothing", "/openapi.json"]
+    "path", ["/", "/docs", "/static/live.js", "/v1/models", "/healthz", "/sample", "/nothing", "/openapi.json"]
 )
 def test_every_response_has_the_headers(gateway, path):
     for headers in ({}, {"Host": "evil.example"}, {"Accept": "text/html"}):

@@ -244,7 +244,7 @@ def test_the_pages_refer_to_no_other_host(gateway):
         files += [address for address in own if address not in files]
         assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", response.text), name
     named = {re.sub("/static/@[0-9a-f]{12}/", "", address) for address in files}
-    assert {"live.js", "map/frame_stack.js", "sources/feed.js", "main.js", "chart.js", "style.css"} <= named
+    assert {"live.js", "map/frame_stack.js", "sources/feed.js", "upload/page.js", "map/player.js", "style.css"} <= named
 
 
 GATEWAY = """

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
@@ -114,6 +114,13 @@ def live(browser_context, north):
     yield page
     page.close()
     assert failures == []
+
+
+@pytest.fixture(scope="session")
+def middle():
+    """Latitude and longitude of the middle of the nowcast `uncertain`."""
+    lon, lat = Transformer.from_crs(3035, 4326, always_xy=True).transform(4_000_000.0, 3_000_000.0)
+    return lat, lon
 
 
 @pytest.fixture(scope="session")

@@ -1,36 +1,21 @@
 """The map of a feed in a real browser: what it opens with, the time bar, and that nothing unknown looks dry."""
 
-import math
 import re
 
 import pytest
 
 from tests.service.web.live_feed import LAT, LON, PIXEL
+from tests.service.web.map_pixels import colour_at
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
 NOON_VIEW = "map=9/52.1/5.2"
-COLOUR = """([x, y]) => {
-  for (const canvas of document.querySelectorAll(".leaflet-radar-pane canvas")) {
-    const box = canvas.getBoundingClientRect();
-    if (x < box.left || y < box.top || x >= box.right || y >= box.bottom) continue;
-    const [across, down] = [(x - box.left) / box.width, (y - box.top) / box.height];
-    return [...canvas.getContext("2d").getImageData(across * canvas.width, down * canvas.height, 1, 1).data];
-  }
-  return null;
-}"""
 
 
 def colour(page, column):
-    """Colour of the map in the middle of a column of the grid of `north`, as [red, green, blue, opacity]."""
-    zoom, lat, lon = (float(part) for part in re.search(r"map=([\d.]+)/([\d.]+)/([\d.]+)", page.url).groups())
-    world = 256 * 2**zoom
-    y_of = lambda degrees: world * (1 - math.asinh(math.tan(math.radians(degrees))) / math.pi) / 2  # noqa: E731
-    box = page.locator("#map").bounding_box()
-    x = box["x"] + box["width"] / 2 + (LON + (column - 31.5) * PIXEL - lon) / 360 * world
-    y = box["y"] + box["height"] / 2 + y_of(LAT) - y_of(lat)
-    return page.evaluate(COLOUR, [x, y])
+    """Colour of the map in the middle of a column of the grid of `north`."""
+    return colour_at(page, LAT, LON + (column - 31.5) * PIXEL)
 
 
 @pytest.fixture
@@ -47,7 +32,7 @@ def test_the_newest_nowcast_opens_with_its_age_and_model(opened):
     expect(opened.locator(".chip.good")).to_have_text("radar 0 min old")
     expect(opened.locator(".source-facts")).to_contain_text("nowcast of 14:00, rain-ms-predrnn 2")
     expect(opened).to_have_title(re.compile("Echocast"))
-    assert "feed=north" in opened.url
+    opened.wait_for_url(re.compile("feed=north"))
     assert colour(opened, 20)[3] == 255
     assert colour(opened, 40)[3] == 0
 

@@ -2,6 +2,7 @@
 
 import { icon } from "../icons.js";
 import { text } from "../messages.js";
+import { isBeyondScored } from "./frame_words.js";
 import { L } from "./leaflet.js";
 
 const RADAR_Z = 250; // above the ground, below coast lines and names
@@ -70,16 +71,23 @@ function buttonsControl(buttons) {
   return control;
 }
 
-// Says on the map that the frame is not drawn yet, or that parts of it are missing.
-export function loadingMark(element, mapElement, state, frames) {
+// Says on the map what is to be known of the picture: it is not drawn yet, lacks parts, or is beyond the scored leads.
+export function pictureMark(element, mapElement, state, frames) {
+  const wordsOf = ({ frame, source }) => {
+    if (!frames.isDrawn()) return text("map.loading");
+    if (frames.hasGaps()) return text("map.gaps");
+    return isBeyondScored(frame, source) ? text("map.unscored", { minutes: source.scored_lead_minutes }) : "";
+  };
   const draw = () => {
-    const loading = Boolean(state.frame) && !frames.isDrawn();
-    const gaps = !loading && frames.hasGaps();
-    mapElement.classList.toggle("loading", loading);
-    mapElement.setAttribute("aria-busy", String(loading));
-    element.textContent = loading ? text("map.loading") : gaps ? text("map.gaps") : "";
+    const { frame, source } = state;
+    const isLoading = Boolean(frame && source) && !frames.isDrawn();
+    mapElement.classList.toggle("loading", isLoading);
+    mapElement.classList.toggle("beyond", Boolean(frame && source) && isBeyondScored(frame, source));
+    mapElement.setAttribute("aria-busy", String(isLoading));
+    element.textContent = frame && source ? wordsOf(state) : "";
     element.hidden = !element.textContent;
   };
   frames.on(draw);
+  state.on(["frame", "source"], draw);
   draw();
 }

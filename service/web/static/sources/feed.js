@@ -1,6 +1,7 @@
 // A live radar: its observed frames of two hours and the forecast that is to come. It is asked for what is new.
 
 import { json } from "../api.js";
+import { pointOf } from "./point.js";
 import { Source, tileJson } from "./source.js";
 
 const POLL_MS = 15000;
@@ -18,7 +19,7 @@ export function newestOf(list) {
 // A snapshot of a feed; without frames where none has arrived.
 export async function feedSource(name) {
   return new Source("feed", name, await tilesOf(name), {
-    point: (lat, lon, options) => pointOf(name, lat, lon, options),
+    point: (lat, lon, options) => pointOf(pathOf(name), lat, lon, options),
     follow: (onChange) => follow(name, onChange),
   });
 }
@@ -50,9 +51,4 @@ function follow(name, onChange) {
     stopped = true;
     clearTimeout(timer);
   };
-}
-
-async function pointOf(name, lat, lon, { model, language, timeZone, signal } = {}) {
-  const query = Object.entries({ lon, lat, model, language, time_zone: timeZone }).filter(([, value]) => value !== undefined);
-  return json(`${pathOf(name)}/point?${new URLSearchParams(query)}`, { signal });
 }

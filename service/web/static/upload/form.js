@@ -1,7 +1,7 @@
 // The form of a new nowcast: files, model, lead steps.
 
-import * as api from "./api.js";
-import { bytes } from "./format.js";
+import * as api from "../api.js";
+import { number, text } from "../messages.js";
 
 const MEMBERS = 20;
 
@@ -16,7 +16,7 @@ export function uploadForm({ onSubmit, onProblem }) {
       const name = document.createElement("span");
       const size = document.createElement("span");
       name.textContent = file.name;
-      size.textContent = bytes(file.size);
+      size.textContent = sizeOf(file.size);
       row.append(name, size);
       return row;
     }));
@@ -40,7 +40,7 @@ export function uploadForm({ onSubmit, onProblem }) {
     const buttons = [byId("go"), byId("sample")];
     const label = byId("go").textContent;
     buttons.forEach((button) => { button.disabled = true; });
-    byId("go").textContent = "Uploading…";
+    byId("go").textContent = text("upload.uploading");
     try {
       await onSubmit(await getFiles(), fields());
     } catch (problem) {
@@ -56,9 +56,7 @@ export function uploadForm({ onSubmit, onProblem }) {
     event.preventDefault();
     if (!chosen.length) {
       onProblem(new api.Problem({
-        title: "No radar files yet",
-        detail: "A nowcast starts from radar frames.",
-        hint: "Drop files on the box, choose files, or try the bundled sample.",
+        title: text("upload.noFiles"), detail: text("upload.noFilesDetail"), hint: text("upload.noFilesHint"),
       }));
       return;
     }
@@ -78,11 +76,13 @@ export function uploadForm({ onSubmit, onProblem }) {
   fillModels().catch(onProblem);
 }
 
-const MEMBERS_HINT = "Equally likely courses of the rain: when it starts and ends at a place, with ranges. Takes some seconds more, on large grids longer.";
+const sizeOf = (bytes) => (bytes < 1e6
+  ? `${number(Math.ceil(bytes / 1000))} kB`
+  : `${number(bytes / 1e6, { maximumFractionDigits: 1 })} MB`);
 
 const autoSummary = (model) => (!model || model.kind === "baseline"
-  ? "Extrapolation: the newest frame is moved along its motion."
-  : `${model.name} where it fits your frames, else extrapolation. ${rangeText(model)}`);
+  ? text("upload.autoBaseline")
+  : `${text("upload.auto", { model: model.name })} ${rangeText(model)}`);
 
 // A step is as long as the frames' time step: how many of them lie within the model's longest lead time.
 const maxSteps = (model, minutes = model.time_step.min_minutes) =>
@@ -91,7 +91,7 @@ const maxSteps = (model, minutes = model.time_step.min_minutes) =>
 function rangeText(model) {
   const { min_minutes: min, max_minutes: max } = model.time_step;
   const step = min <= 5 && max >= 5 ? 5 : min;
-  return `Forecasts up to ${model.max_lead_minutes} min ahead: ${maxSteps(model, step)} steps for frames ${step} min apart.`;
+  return text("upload.range", { minutes: model.max_lead_minutes, steps: maxSteps(model, step), interval: step });
 }
 
 async function fillModels() {
@@ -106,7 +106,8 @@ async function fillModels() {
     option.textContent = `${model.name} ${model.version}`;
     select.append(option);
     const { min_minutes: min, max_minutes: max } = model.time_step;
-    summaries.set(reference, `${model.summary} Needs ${model.input_frames} frames, ${min} to ${max} min apart. ${rangeText(model)}`);
+    const needs = text("upload.needs", { count: model.input_frames, min, max });
+    summaries.set(reference, `${model.summary} ${needs} ${rangeText(model)}`);
   }
   let wanted = true; // a model that makes no members does not change what the user wants of the next one
   byId("members").addEventListener("change", (event) => { wanted = event.target.checked; });
@@ -117,7 +118,9 @@ async function fillModels() {
     byId("steps").max = maxSteps(runs);
     byId("members").disabled = !runs.makes_members;
     byId("members").checked = runs.makes_members && wanted;
-    byId("members-hint").textContent = runs.makes_members ? MEMBERS_HINT : `${runs.name} ${runs.version} makes none.`;
+    byId("members-hint").textContent = runs.makes_members
+      ? text("upload.membersHint")
+      : text("upload.noMembers", { model: `${runs.name} ${runs.version}` });
   };
   select.addEventListener("change", update);
   update();

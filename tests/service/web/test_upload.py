@@ -1,11 +1,10 @@
-"""The page in a real browser: what a flood-duty officer sees and does."""
+"""The page of uploads in a real browser: the form, progress, problems, and the map at the end."""
 
 import json
 import re
 
 import pytest
 
-from tests.packages import SHIPPED_REFERENCE
 from tests.patience import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -16,7 +15,6 @@ RECORD_PROGRESS = """() => {
   const text = document.getElementById("progress-text");
   new MutationObserver(() => window.seen.push(text.textContent)).observe(text, {childList: true});
 }"""
-BRISBANE = "Brisbane (2020-10-31, hail)"
 
 
 def try_sample(page, steps=3):
@@ -26,99 +24,21 @@ def try_sample(page, steps=3):
     page.get_by_role("button", name="Try the bundled sample").click()
 
 
-def test_scores_of_different_data_sets_are_kept_apart(page):
-    page.get_by_role("combobox", name="Model").select_option(SHIPPED_REFERENCE)
-    page.get_by_role("spinbutton", name="Lead steps").fill("1")
-    page.get_by_role("button", name="Try the bundled sample").click()
-    expect(page.locator("#used")).to_have_text(SHIPPED_REFERENCE.replace("@", " "), timeout=60_000)
-    page.get_by_text("How good is this model?").click()
-    captions = page.locator("#skill-tables caption")
-    metrics = ("CSI, mean over leads (nowcast-60@1)", "Brier score, mean over leads", "CRPS (mm/h), mean over leads")
-    for metric in metrics:
-        for name in (BRISBANE, "Europe (2018-08-24)"):
-            expect(captions.filter(has_text=f"{name}: {metric}")).to_have_count(1)
-    expect(captions).to_have_count(6)
-    for words in ("compare within a table", "longer ones were not scored", "areas of heavy rain are too small"):
-        expect(page.locator("#skill-text")).to_contain_text(words)
-    expect(page.locator("#skill-tables p").first).to_have_text(
-        f"On {BRISBANE} the CSI of this model, mean over leads, is 0.621 for rain of 0.5 mm/h and more; "
-        "the best model compared with it, pysteps (Lucas-Kanade extrapolation), has 0.595."
-    )
-    expect(page.locator("#skill-tables table").first.locator("tr").nth(1)).to_have_text(
-        "rain-ms-predrnn 20.6210.5360.4510.352"
-    )
-
-
-def test_from_the_sample_to_the_rain_in_a_town(page, stack):
+def test_from_the_sample_to_its_frames_on_the_map(page, stack):
     try_sample(page, steps=6)
-    viewer = page.get_by_role("region", name="Nowcast", exact=True)
-    expect(viewer).to_be_visible()
-    assert re.search(r"\?nowcast=[0-9a-f]{32}$", page.url)
-
-    kind, valid = page.locator("#kind"), page.locator("#valid")
+    kind = page.locator(".time-kind")
     expect(kind).to_have_text("Observed, newest frame")
-    reference = page.locator("#reference").inner_text()
-    expect(valid).to_have_text(reference)
-    expect(page.locator("#valid-local")).to_contain_text("CEST")
-    page.keyboard.press("ArrowRight")
-    expect(kind).to_have_text("Forecast, +5 min")
-    slider = page.get_by_role("slider", name="Frame")
-    slider.focus()
+    assert re.search(r"/\?nowcast=[0-9a-f]{32}", page.url)
+    expect(page.locator(".source-title")).to_have_text("Your nowcast")
+    expect(page.locator(".source-facts")).to_contain_text("extrapolation 1")
+    expect(page.locator(".time-ticks .forecast")).to_have_count(6)
+    expect(page.locator("#map")).to_have_attribute("aria-busy", "false")
     page.keyboard.press("End")
-    expect(kind).to_have_text("Forecast, +30 min")
-    assert "forecast" in slider.get_attribute("aria-valuetext")
-    picture = page.locator("#picture")
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-
-    play = page.get_by_role("button", name="Play", exact=True)
-    play.click()
-    expect(kind).to_contain_text("Observed")
-    page.get_by_role("button", name="Pause").click()
-    expect(play).to_be_visible()
-    slider.focus()
-    page.keyboard.press("End")  # wherever it was when it paused
-    expect(kind).to_have_text("Forecast, +30 min")
-
-    legend = page.locator("#legend")
-    for words in ("Rain rate, mm/h", "0.1", "100", "dry (below 0.1)", "no data: not known, not dry"):
-        expect(legend).to_contain_text(words)
-
-    slider.press("End")  # wherever it was paused, a step back is left to take
-    box = picture.bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    summary = page.locator("#point-summary")
-    expect(summary).to_contain_text(re.compile("rain|dry|no data", re.IGNORECASE))
-    expect(page.locator("#chart svg")).to_be_visible()
-    page.keyboard.press("ArrowLeft")  # after a click on the map, too, the arrow keys step through time
-    expect(kind).to_have_text("Forecast, +25 min")
-    page.get_by_text("Values", exact=True).click()
-    expect(page.locator("#point-table tbody tr")).to_have_count(page.locator("#ticks span").count())
-    page.get_by_label("Longitude").fill("0")
-    page.get_by_role("button", name="Show").click()
-    expect(summary).to_contain_text("not on the grid")
-
-    expect(page.locator("#used")).to_have_text("extrapolation 1")
-    page.get_by_text("How good is this model?").click()
-    expect(page.locator("#skill-text")).to_contain_text("optical flow")
-
-    with page.expect_download() as started:
-        page.get_by_role("link", name="Forecast, CF-netCDF").click()
-    assert re.fullmatch(r"nowcast_\d{8}T\d{4}Z\.nc", started.value.suggested_filename)
-
+    expect(kind).to_have_text("Forecast, lead +30 min")
+    expect(page.locator(".time-ticks .ready")).to_have_count(page.locator(".time-ticks .tick").count())
+    page.wait_for_url(re.compile("at="))
     page.reload()
-    expect(viewer).to_be_visible()
-    expect(page.locator("#reference")).to_have_text(reference)
-
-
-def test_the_map_works_with_the_keyboard(page):
-    try_sample(page)
-    stage = page.get_by_role("application", name="Rain map")
-    expect(stage).to_be_visible()
-    stage.focus()
-    page.keyboard.press("Shift+ArrowLeft")
-    page.keyboard.press("Enter")
-    expect(page.locator("#chart svg")).to_be_visible()
-    expect(page.locator("#kind")).to_have_text("Observed, newest frame")
+    expect(kind).to_have_text("Forecast, lead +30 min")
 
 
 def test_a_wrong_file_is_explained(page):
@@ -177,7 +97,7 @@ def test_progress_comes_by_events(page, stack):
     held = []
     page.route("**/v1/nowcasts/abc/events", lambda route: held.append(route))
     page.goto(f"{stack.url}/upload?nowcast=abc")
-    expect(page.locator("#progress-expected")).to_have_text("2 before it, expected at 14:05 CEST")
+    expect(page.locator("#progress-expected")).to_have_text("2 before it, expected at 14:05")
     wait_until(lambda: page.wait_for_timeout(10) or bool(held), "the request for events")
     page.evaluate(RECORD_PROGRESS)
     held[0].fulfill(body=body, content_type="text/event-stream")
@@ -189,7 +109,7 @@ def test_progress_comes_by_events(page, stack):
 def test_without_events_the_page_polls(page):
     page.route("**/events", lambda route: route.abort())
     try_sample(page)
-    expect(page.get_by_role("region", name="Nowcast", exact=True)).to_be_visible()
+    expect(page.locator(".time-kind")).to_be_visible()
 
 
 def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack):
@@ -206,6 +126,41 @@ def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_sticks_out_on_any_screen(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    try_sample(page)
-    expect(page.get_by_role("application", name="Rain map")).to_be_visible()
+    expect(page.get_by_role("heading", name="When will it rain")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
+def test_a_nowcast_is_asked_with_what_the_model_can_give(page, stack):
+    page.get_by_role("combobox", name="Model").select_option("persistence@1")
+    members, probabilities = (page.get_by_role("checkbox", name=name) for name in ("20 members", "Probabilities"))
+    expect(members).to_be_disabled()
+    expect(members).not_to_be_checked()
+    expect(page.locator("#members-hint")).to_have_text("persistence 1 makes none.")
+    expect(probabilities).to_be_checked()
+    page.get_by_role("combobox", name="Model").select_option("extrapolation@1")
+    expect(members).to_be_enabled()
+    expect(members).to_be_checked()
+    page.get_by_role("spinbutton", name="Lead steps").fill("3")
+    page.get_by_role("button", name="Try the bundled sample").click()
+    expect(page.locator(".source-facts")).to_contain_text("extrapolation 1")
+    nowcast = re.search("nowcast=([0-9a-f]{32})", page.url)[1]
+    asked = page.request.get(f"{stack.url}/v1/nowcasts/{nowcast}").json()
+    assert (asked["probabilities"], asked["members"]) == ([0.1, 0.5, 2.0, 5.0, 10.0], 20)
+
+
+def test_members_that_are_too_many_are_explained_and_left_out_of_the_next_attempt(page, stack):
+    """The response is simulated: the sample is too small for it."""
+    page.get_by_role("combobox", name="Model").select_option("extrapolation@1")
+    problem = {
+        "title": "Too large",
+        "what": "20 members are too many pixels",
+        "where": "members",
+        "hint": "Ask for at most 7 members",
+    }
+    failed = {"status": "failed", "progress": {"done": 0, "total": 5}, "id": "abc", "links": [], "problem": problem}
+    page.route("**/v1/nowcasts", lambda route: route.fulfill(json=failed | {"status": "accepted"}))
+    page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=failed))
+    page.get_by_role("button", name="Try the bundled sample").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Ask for at most 7 members. The box of the members is no longer ticked")
+    expect(page.get_by_role("checkbox", name="20 members")).not_to_be_checked()
