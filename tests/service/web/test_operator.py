@@ -93,6 +93,9 @@ def test_the_worst_feed_is_first(operator, operated):
 
 def test_a_model_is_promoted_by_its_gates_and_rolled_back(operator, operated):
     expect(operator.locator("#models")).to_contain_text(f"There is no champion: auto runs {SHIPPED_REFERENCE}")
+    shipped = row(operator, "models", SHIPPED_REFERENCE)
+    expect(shipped).to_contain_text(re.compile(r"CSI 0\.\d\d at 2 mm/h, extrapolation 0\.\d\d"))
+    expect(shipped.get_by_role("link")).to_have_attribute("href", "skill?model=rain-ms-predrnn%402")
     operator.get_by_role("button", name="Promote good@1").click()
     dialog = operator.get_by_role("dialog", name="Promote good@1")
     dialog.get_by_role("button", name="Check the gates").click()

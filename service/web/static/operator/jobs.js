@@ -10,13 +10,14 @@ const AT_A_TIME = 15;
 
 // Returns what loads the list anew.
 export function jobList(room) {
-  const chosen = { filter: "all", pages: 1 };
+  const chosen = { filter: "all", pages: 1, mayChange: false };
   const list = node("div", {});
   const select = node("select", { id: "job-filter", onchange: () => { Object.assign(chosen, { filter: select.value, pages: 1 }); load(); } },
     ...Object.keys(FILTERS).map((name) => node("option", { value: name }, text(`operator.filter.${name}`))));
   room.append(node("p", { className: "field beside" }, node("label", { htmlFor: "job-filter" }, text("operator.show")), select), list);
 
-  async function load() {
+  async function load(mayChange = chosen.mayChange) {
+    chosen.mayChange = mayChange;
     const query = new URLSearchParams([["limit", String(AT_A_TIME * chosen.pages)], ...FILTERS[chosen.filter].map((status) => ["status", status])]);
     const { nowcasts, links } = await json(`v1/nowcasts?${query}`);
     const more = links.some((link) => link.rel === "next") && AT_A_TIME * (chosen.pages + 1) <= 200;
@@ -25,7 +26,7 @@ export function jobList(room) {
       return;
     }
     const columns = ["status", "of", "requested", "model", "took", "actions"];
-    fill(list, table(text("operator.nowcasts"), columns, nowcasts.map((job) => row(job, load))),
+    fill(list, table(text("operator.nowcasts"), columns, nowcasts.map((job) => row(job, mayChange, load))),
       more ? node("p", { className: "actions" }, button(text("operator.older"), () => { chosen.pages += 1; load(); })) : null);
   }
   return load;
@@ -33,7 +34,7 @@ export function jobList(room) {
 
 const LEVELS = { failed: "bad", dismissed: "warn", successful: "good", running: "busy", accepted: "busy" };
 
-function row(job, load) {
+function row(job, mayChange, load) {
   const finished = Boolean(job.finished);
   const progress = job.status === "running" ? ` ${number(job.progress.done)}/${number(job.progress.total)}` : "";
   const took = finished && job.started ? duration((new Date(job.finished) - new Date(job.started)) / 1000) : "–";
@@ -46,12 +47,18 @@ function row(job, load) {
       time(job.created),
       job.model_used ?? job.model_asked,
       took,
-      finished
-        ? job.status === "successful" ? node("a", { href: `./?nowcast=${encodeURIComponent(job.id)}`, "aria-label": text("operator.openNowcast", { id: job.id.slice(0, 8) }) }, text("operator.open")) : ""
-        : button(text("operator.cancelJob"), () => cancel(job, load), { about: text("operator.cancelNowcast", { id: job.id.slice(0, 8) }) }),
+      action(job, mayChange, load),
     ],
     below: reason ? node("p", { className: "reason" }, served(reason), " ", node("code", { className: "quiet" }, job.id.slice(0, 8))) : null,
   };
+}
+
+function action(job, mayChange, load) {
+  const id = job.id.slice(0, 8);
+  if (job.status === "successful") {
+    return node("a", { href: `./?nowcast=${encodeURIComponent(job.id)}`, "aria-label": text("operator.openNowcast", { id }) }, text("operator.open"));
+  }
+  return job.finished || !mayChange ? "" : button(text("operator.cancelJob"), () => cancel(job, load), { about: text("operator.cancelNowcast", { id }) });
 }
 
 async function cancel(job, load) {

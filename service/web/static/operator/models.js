@@ -6,6 +6,8 @@ import { confirm } from "./dialog.js";
 import { button, empty, fill, node, table, time } from "./elements.js";
 import { promote } from "./promotion.js";
 
+const HEADLINE_MM_H = 2;
+
 export function drawModels(room, { models, champion, feeds, mayChange }, refresh) {
   const packages = models.filter((model) => model.kind === "network");
   const columns = ["model", "aliases", "leads", "scores", "actions"];
@@ -52,24 +54,28 @@ function row(model, { champion, feeds, mayChange }, refresh) {
       node("strong", {}, reference),
       aliases.length ? aliases.map((alias) => node("span", { className: "tag" }, alias)) : "",
       model.scored_lead_minutes === null ? text("operator.leads", { minutes: model.max_lead_minutes }) : text("operator.leadsScored", { minutes: model.max_lead_minutes, scored: model.scored_lead_minutes }),
-      model.scores.length ? text("operator.scoreCount", { count: model.scores.length }) : text("operator.noScores"),
+      scores(model),
       promotable ? button(text("operator.promote"), () => promote(model, feeds, refresh), { about: text("operator.promoteModel", { model: reference }) }) : "",
     ],
-    below: node("details", { "data-name": reference }, node("summary", {}, text("operator.about")), node("p", { lang: "en" }, model.summary), scores(model.scores)),
+    below: node("p", { className: "hint", lang: "en" }, model.summary),
   };
 }
 
-function scores(found) {
-  if (!found.length) return null;
-  const columns = ["data", "score", "lead", "threshold", "value", "protocol"];
-  return node("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": text("operator.column.scores") }, table(text("operator.column.scores"), columns, found.map((score) => [
-    score.data,
-    node("span", { lang: "en" }, score.metric),
-    score.lead_minutes === null ? text("operator.allLeads") : text("operator.minutes", { minutes: score.lead_minutes }),
-    score.threshold_mm_h === null ? "–" : `${number(score.threshold_mm_h)} mm/h`,
-    number(score.value, { maximumFractionDigits: 3 }),
-    score.protocol,
-  ])));
+// The scores of its package: one figure beside extrapolation's, and all of them on the page of skill.
+function scores({ name, version, scores: found }) {
+  if (!found.length) return text("operator.noScores");
+  const reference = `${name}@${version}`;
+  const csi = (model, like) => found.find((score) => score.metric === `csi of ${model}, mean over leads` && (like
+    ? score.data === like.data && score.threshold_mm_h === like.threshold_mm_h
+    : score.threshold_mm_h === HEADLINE_MM_H));
+  const own = csi(reference);
+  const other = own && csi("extrapolation@1", own);
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  const link = node("a", { href: `skill?model=${encodeURIComponent(reference)}`, "aria-label": text("operator.scoresOf", { model: reference }) },
+    text("operator.scoreCount", { count: found.length }));
+  return other
+    ? [text("operator.csi", { value: number(own.value, digits), threshold: own.threshold_mm_h, other: number(other.value, digits) }), node("span", { className: "second" }, link)]
+    : link;
 }
 
 function history(changes) {

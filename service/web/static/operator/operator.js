@@ -50,7 +50,7 @@ async function loadAll() {
   const feeds = overview.feeds.map((each) => each.feed.name);
   drawModels(room("models"), { models: models.models, champion, feeds, mayChange: overview.operator.may_change }, refresh);
   drawKeys(room("keys"), keys.keys, overview.operator, refresh);
-  await loadJobs();
+  await loadJobs(overview.operator.may_change);
 }
 
 function verdict() {
