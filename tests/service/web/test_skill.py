@@ -200,7 +200,7 @@ def test_the_first_sentence_says_what_the_forecasts_were_worth(opened):
     )
     expect(page.locator("#more p")).to_have_text(
         [
-            "The same for extrapolation 65, persistence 57.",
+            "For comparison: extrapolation 65, persistence 57.",
             "Of 100 places where it fell, 75 had been forecast.",
             "Of 100 places where it was forecast, 12 stayed below 0.5 mm/h.",
         ]
@@ -210,7 +210,7 @@ def test_the_first_sentence_says_what_the_forecasts_were_worth(opened):
     )
     expect(page.locator("#basis")).to_have_text(
         "72 forecasts, compared with the radar frames that followed, in 7 hours. "
-        "Newest frame: 1 Jun, 14:00 (12:00 UTC)."
+        "Newest frame: 1 Jun 2026, 14:00 (12:00 UTC)."
     )
 
 
@@ -332,6 +332,18 @@ def test_on_a_phone_nothing_sticks_out(opened, stack, language):
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     if language == "de":
         expect(page.locator("#sentence")).to_contain_text("In den letzten 24 Stunden: Von 100 Orten")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 390), ("light", 1280)])
+def test_charts_and_tables_are_accessible(opened, scheme, width):
+    page = opened
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 844})
+    expect(page.locator("#warnings tbody tr").first).to_be_visible()
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    violations = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in violations] == []
 
 
 def test_scores_of_a_model_are_explained_and_the_lowest_is_the_best(page, stack):

@@ -25,7 +25,7 @@ export function reliabilityDiagram(box, { label, yTitle, xTitle, perfect, countT
     svg.append(shape("text", { x: at(share), y: TOP + side + 16, "text-anchor": "middle" }, String(100 * share)));
   }
   svg.append(shape("line", { class: "perfect", x1: at(0), y1: up(0), x2: at(1), y2: up(1) }));
-  svg.append(shape("text", { class: "note", x: at(0.5), y: up(0.5) - 7, "text-anchor": "middle", transform: `rotate(-45 ${at(0.5)} ${up(0.5)})` }, perfect));
+  svg.append(shape("text", { class: "note", x: at(0.7), y: up(0.7) - 9, "text-anchor": "middle", transform: `rotate(-45 ${at(0.7)} ${up(0.7)})` }, perfect));
   for (const curve of [...curves].reverse()) svg.append(drawn(curve, at, up));
   svg.append(...names(curves, at, up, LEFT + side, TOP + side));
   svg.append(...counts(curves[0], at, TOP + side + 30, countTitle, countText, side));

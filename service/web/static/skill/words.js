@@ -72,7 +72,7 @@ export function basis(skill, column) {
   return text("skill.basis", {
     forecasts: text("skill.forecasts", { count: skill.cases[column] }),
     blocks: text(unit, { count: skill.blocks }),
-    local: `${date(newest, { day: "numeric", month: "short" })}, ${clock(newest)}`,
+    local: `${date(newest, { day: "numeric", month: "short", year: "numeric" })}, ${clock(newest)}`,
     utc: clock(newest, { timeZone: "UTC" }),
   });
 }
