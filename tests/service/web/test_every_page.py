@@ -69,6 +69,6 @@ def test_the_page_is_accessible_and_whole(visited, name):
     assert found == [], "\n".join(found)
 
 
-@pytest.mark.parametrize("name", [name for name in ADDRESSES if name != "upload"])
+@pytest.mark.parametrize("name", ADDRESSES)
 def test_the_page_is_german(visited, name):
     assert visited(name, "de").evaluate(UNTRANSLATED) == []

@@ -64,7 +64,7 @@ def test_a_nowcast_that_is_not_there_is_explained(page, stack):
     page.goto(f"{stack.url}/upload?nowcast=0123")
     expect(page.get_by_role("alert")).to_contain_text("There is no such nowcast")
     page.get_by_role("link", name="Upload").click()
-    expect(page.get_by_role("heading", name="When will it rain")).to_be_visible()
+    expect(page.get_by_role("heading", name="When does it start")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
@@ -126,7 +126,7 @@ def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_sticks_out_on_any_screen(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    expect(page.get_by_role("heading", name="When will it rain")).to_be_visible()
+    expect(page.get_by_role("heading", name="When does it start")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 
