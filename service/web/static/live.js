@@ -8,6 +8,7 @@ import { player } from "./map/player.js";
 import { sourceBar } from "./map/source_bar.js";
 import { timeBar } from "./map/time_bar.js";
 import { text } from "./messages.js";
+import { attach as attachPlace } from "./place/place.js";
 import { attach as attachPush } from "./push/push.js";
 import { feeds, feedSource, newestOf } from "./sources/feed.js";
 import { nowcastSource } from "./sources/nowcast.js";
@@ -29,6 +30,7 @@ const bar = sourceBar(byId("source"), byId("notice"), state, {
 pictureMark(byId("map-mark"), byId("map"), state, frames);
 layerChooser(byId("layers-room"), map, state);
 timeBar(byId("time"), state, play, frames);
+attachPlace(byId("place"), state, map);
 byId("place-values")?.before(byId("push")); // on the card of the place
 attachPush(byId("push"), state, () => byId("place-title")?.textContent);
 

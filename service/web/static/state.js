@@ -1,6 +1,8 @@
 // What the page shows: one object that the rooms of the page read, change and listen to. The address of the page is
 // written from it, and it is made from the address, so that the address is a permalink.
 
+import { read as readPlaces, write as writePlaces } from "./place/own_places.js";
+
 const ADDRESS_MS = 300; // browsers limit how often a page may change its address
 
 const number = (text) => (text.trim() === "" ? Number.NaN : Number(text));
@@ -34,6 +36,7 @@ const PARAMETERS = [
   { key: "compare", parameter: "compare", read: same, write: same },
   { key: "at", parameter: "at", read: time, write: (at) => at && minute(at) },
   { key: "place", parameter: "place", read: place, write: (at) => at && [degrees(at.lat), degrees(at.lon), ...(at.name ? [at.name] : [])].join(",") },
+  { key: "places", parameter: "places", read: readPlaces, write: writePlaces },
   { key: "view", parameter: "map", read: view, write: (at) => at && `${at.zoom}/${degrees(at.lat)}/${degrees(at.lon)}` },
 ];
 
@@ -58,6 +61,7 @@ export function createState(search = "") {
     compare: null,
     at: null, // the time that the user chose; null: the newest observed frame, whichever that is
     place: null,
+    places: null, // the user's own; null: those of this device
     view: null,
 
     // Changes keys, and calls those that listen to one that differs.

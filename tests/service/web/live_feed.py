@@ -14,7 +14,7 @@ from model.core.sequence import FrameSequence
 from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
-from service.store import result_key
+from service.store import input_key, result_key
 from tests.packages import SHIPPED_REFERENCE
 
 LON, LAT = 5.2, 52.1
@@ -36,11 +36,18 @@ class LiveFeed:
         self.context = app.state.context
         self.folder = folder
         self.name = name
+        self._observed = None
 
     def observe(self, time, rain):
         """A frame arrives."""
         times = np.array([time.replace(tzinfo=None)], "datetime64[ns]")
         sequence = FrameSequence(rain_rate=rain[None], times=times, grid=GRID)
+        before = self._observed
+        self._observed = FrameSequence(
+            rain_rate=np.concatenate([*([] if before is None else [before.rain_rate]), rain[None]]),
+            times=np.concatenate([*([] if before is None else [before.times]), times]),
+            grid=GRID,
+        )
         key = f"frames/{self.name}-{time:%H%M}.nc"
         self._store(sequence, key)
         frame = DecodedFrame(
@@ -49,17 +56,24 @@ class LiveFeed:
         file = ArrivedFile(name=f"{time:%H%M}.h5", size=1, modified_ns=1)
         self.context.feed_ledger.record_frames(self.name, file, [frame])
 
-    def forecast(self, rain, *, probability=None, minutes=5):
-        """The nowcast of the newest frame is published: rain [lead, y, x], probability [threshold, lead, y, x]."""
+    def forecast(self, rain, *, probability=None, thresholds_mm_h=(0.5, 2.0), members=None, minutes=5):
+        """The nowcast of the newest frame is published.
+
+        `rain` [lead, y, x], `probability` [threshold, lead, y, x], `members` [member, lead, y, x].
+        """
         frame = self.context.feed_ledger.find_frame(self.name)
         forecast = Forecast(
             rain_rate=np.stack(rain),
             probability=probability,
+            members=members,
             reference_time=np.datetime64(frame.valid_time.replace(tzinfo=None), "ns"),
             lead_minutes=minutes * np.arange(1.0, 1 + len(rain)),
             grid=GRID,
             attributes={},
-            output=ForecastOutput() if probability is None else ForecastOutput(thresholds_mm_h=(0.5, 2.0)),
+            output=ForecastOutput(
+                thresholds_mm_h=() if probability is None else thresholds_mm_h,
+                members=0 if members is None else len(members),
+            ),
             probability_method=None if probability is None else "distribution",
         )
         job = Job(kind="feed", model="auto", steps=len(rain), inputs=[], feed=self.name)
@@ -67,7 +81,8 @@ class LiveFeed:
         claimed = self.context.ledger.claim(job.id, 60)
         self.context.ledger.record_model(claimed, model_used=SHIPPED_REFERENCE, note="")
         self._store(forecast, result_key(job.id))
-        self.context.ledger.succeed(claimed, result_key=result_key(job.id), input_key=None)
+        self._store(self._observed, input_key(job.id))
+        self.context.ledger.succeed(claimed, result_key=result_key(job.id), input_key=input_key(job.id))
         return job.id
 
     def history(self, newest, steps=3, leads=2):
