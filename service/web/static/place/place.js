@@ -4,13 +4,12 @@
 import { json } from "../api.js";
 import { make } from "../dom.js";
 import { L } from "../map/leaflet.js";
-import { language, text } from "../messages.js";
+import { text } from "../messages.js";
 import { placeCard } from "./card.js";
 import * as own from "./own_places.js";
 import { attachSearch, coordinates } from "./search.js";
 
 const AGAIN_MS = 60000;
-const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 const AT_KM = 3; // a town is as large
 const NEAR_KM = 40;
 
@@ -77,7 +76,7 @@ export function attach(element, state, map) {
     timer = setTimeout(load, AGAIN_MS);
     request = new AbortController();
     try {
-      const answer = await source.point(place.lat, place.lon, { language, timeZone, signal: request.signal });
+      const answer = await source.point(place.lat, place.lon, { signal: request.signal });
       if (state.place !== place || state.source !== source) return;
       // Only what differs is read aloud: not that a minute has passed.
       const key = [place.lat, place.lon, answer.coverage, answer.reference_time, answer.outlook?.state].join();
