@@ -5,9 +5,14 @@ import shutil
 
 import pytest
 
+from service.api.app import create_app
+from service.api.models import worker_load
 from service.feeds.tables import FileState
+from service.jobs.api_keys import ApiKeys, Scope
+from service.settings import Settings
 from tests.packages import GRAPH, SHIPPED_REFERENCE, copied, damage
-from tests.service.operated import EXTRAPOLATION, operated_service
+from tests.service.api.conftest import NO_REDIS, served
+from tests.service.operated import EXTRAPOLATION, FEED, operated_service
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +200,21 @@ def test_a_run_that_failed_is_made_again(operated, caplog):
     status, problem = operated.ask("POST", path.format(20))
     assert (status, problem["what"]) == (409, "the run from 2026-06-01T12:20:00Z is successful")
     assert operated.ask("POST", path.format(22))[1]["type"] == "/problems/no-such-run"
+
+
+@pytest.mark.parametrize("broker", ["none", "no worker"])
+def test_without_a_worker_nothing_is_promoted(tmp_path, redis_url, monkeypatch, broker):
+    monkeypatch.setattr(worker_load, "WAIT_SECONDS", 0.5)
+    settings = Settings(data_dir=tmp_path / "data", broker_url=NO_REDIS if broker == "none" else redis_url)
+    package = copied(settings.packages_folder, "good@1")
+    settings.feeds_path.write_text(FEED)
+    app = create_app(settings)
+    _, admin = ApiKeys(app.state.context.ledger.engine).create("ops", [Scope.ADMIN])
+    body = {"version": "1", "feed": "north", "force": True, "reason": "in a hurry"}
+    with served(app) as client:
+        path = "/v1/models/good/promote"
+        answer = client.post(path, json=body, headers={"Authorization": f"Bearer {admin}"})
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
+    assert answer.json()["type"] == ("/problems/broker-unavailable" if broker == "none" else "/problems/busy")
+    assert not (package.parent.parent / "aliases.json").exists()
