@@ -263,7 +263,6 @@ def test_each_chart_has_its_values_in_a_table_and_what_never_fell_is_no_bad_scor
     expect(page.locator("#threshold-note")).to_have_text("Not scored, as none was forecast or fell: 10 mm/h.")
     page.get_by_text("Values as a table").nth(1).click()
     expect(page.locator("#threshold-table tbody tr").nth(2)).to_have_text("10 mm/h–––")
-    page.get_by_text("Values as a table").nth(2).click()
     expect(page.locator("#reliability-table table").first.locator("tbody tr")).to_have_text(
         ["20648,000", "422543,200", "826028,800"]  # forecast, of 100 places, pixels
     )

@@ -100,7 +100,7 @@ export function drawReliability(found, models) {
     xTitle: text("skill.forecastAxis"),
     perfect: text("skill.perfect"),
     countTitle: text("skill.counts", { name: curves[0].name }),
-    countText: (pixels) => number(pixels, { notation: "compact" }),
+    countText: (pixels) => number(pixels, { notation: "compact", compactDisplay: "long" }),
     curves,
   });
   byId("reliability-table").replaceChildren(...curves.map(({ name, points }) => table(

@@ -181,4 +181,5 @@ setInterval(() => {
   if (document.visibilityState === "visible" && choice.feed && byId("problem").hidden) load({ quiet: true }).catch(showProblem);
 }, REFRESH_MS);
 
+byId("reliability-values").open = matchMedia("(min-width: 1080px)").matches; // beside the diagram there is room for it
 start().catch(showProblem);
