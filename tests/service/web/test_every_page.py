@@ -46,27 +46,38 @@ def visited(live, north):
     assert problems == []
 
 
+def serious(page, rules):
+    """The violations of a page that are serious or critical, each with what has it."""
+    found = axe.Axe().run(page, options={**rules, "resultTypes": ["violations"]}).response["violations"]
+    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']}: {[node['html'][:150] for node in each['nodes']][:3]}" for each in grave]
+
+
 @pytest.mark.parametrize("name", ADDRESSES)
 def test_the_page_is_accessible_and_whole(visited, name):
     page = visited(name)
     page.evaluate("document.querySelectorAll('.route ~ .route ~ .route').forEach((more) => more.remove())")  # all alike
-    assert (
-        page.evaluate("[...document.images].filter((image) => image.src && !image.naturalWidth).map(({ src }) => src)")
-        == []
-    )
-    found = []
+    assert page.evaluate("[...document.images].filter((image) => image.src && !image.naturalWidth).length") == 0
+    found = {}
     for scheme, width, rules in SEEN_BY:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(50)
-        violations = axe.Axe().run(page, options={**rules, "resultTypes": ["violations"]}).response["violations"]
-        for violation in violations:
-            if violation["impact"] in ("serious", "critical"):
-                nodes = [node["html"][:150] for node in violation["nodes"]]
-                found.append(f"{violation['id']}, {scheme}, {width} px: {nodes[:3]}")
+        found[scheme, width] = serious(page, rules)
         sticks_out = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert sticks_out <= 0, f"{width} px"
-    assert found == [], "\n".join(found)
+    assert found == {(scheme, width): [] for scheme, width, _ in SEEN_BY}
+
+
+def test_what_opens_over_the_map_is_accessible(visited):
+    page = visited("map")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator(".layers-open").click()
+    assert serious(page, EVERY) == []
+    page.keyboard.press("Escape")
+    page.locator(".grip").click()
+    expect(page.locator("#place-more")).to_be_visible()
+    assert serious(page, EVERY) == []
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
