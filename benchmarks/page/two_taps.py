@@ -1,8 +1,8 @@
-"""`python -m benchmarks.page.two_taps FRAMES... IMAGE.png`: from a cold start to the answer for a town, on a phone.
+"""`python -m benchmarks.page.two_taps FRAMES... STRIP.png`: from a cold start to the answer for a town, on a phone.
 
 `echocast serve` has a feed to which the frames are given, and makes its nowcast with members. A fresh browser of the
 size of a phone opens the map, taps the search box, and taps the town that was typed. The pictures of the screen are
-joined to a strip. Needs `playwright` and `chromium`.
+joined to a strip. `--page` is the same place on a wide screen. Needs `playwright` and `chromium`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ members = 20
 model = {model}
 """
 SCREEN: Final = {"width": 390, "height": 844}
+WIDE: Final = {"width": 1280, "height": 800}
+FRAMES_AHEAD: Final = 4
 SCALE: Final = 2
 MARGIN: Final = 24
+COLOURS: Final = 256
 READY_SECONDS: Final = 300.0
 ARGUMENTS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
@@ -47,7 +50,8 @@ def main() -> None:
     """Take the pictures and write the strip."""
     parser = argument_parser(__doc__)
     parser.add_argument("frames", type=Path, nargs="+", help="Radar files of one feed, the newest last.")
-    parser.add_argument("image", type=Path)
+    parser.add_argument("strip", type=Path)
+    parser.add_argument("--page", type=Path, help="Where the page on a wide screen is written.")
     parser.add_argument("--town", default="Utrecht")
     parser.add_argument("--name", default="knmi", help="Of the feed.")
     parser.add_argument("--model", default="auto")
@@ -69,9 +73,15 @@ def main() -> None:
             timezone_id=args.time_zone,
             color_scheme=args.scheme,
         )
-        pictures = _taps(context.new_page(), url, args.town)
+        phone = context.new_page()
+        pictures = _taps(phone, url, args.town)
+        if args.page:
+            wide = browser.new_page(viewport=WIDE, locale="en-GB", timezone_id=args.time_zone, color_scheme=args.scheme)
+            Image.open(io.BytesIO(_page(wide, phone.url))).convert("RGB").quantize(COLOURS).save(
+                args.page, optimize=True
+            )
         browser.close()
-    _strip(pictures).save(args.image, optimize=True)
+    _strip(pictures).quantize(COLOURS).save(args.strip, optimize=True)
 
 
 def _taps(page: Page, url: str, town: str) -> list[bytes]:
@@ -85,8 +95,20 @@ def _taps(page: Page, url: str, town: str) -> list[bytes]:
     pictures.append(page.screenshot())
     page.tap(f"#search-list [role=option]:has-text('{town}')")
     page.wait_for_selector("#place:not([aria-busy])[data-coverage=ok]")
+    page.wait_for_timeout(1000)  # the map moves to the town
     page.wait_for_selector("#map[aria-busy=false]")
     return [*pictures, page.screenshot()]
+
+
+def _page(page: Page, url: str) -> bytes:
+    """Return the screen a few frames ahead of the newest one."""
+    page.goto(url)
+    page.wait_for_selector("#place:not([aria-busy])[data-coverage=ok]")
+    for _ in range(FRAMES_AHEAD):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#map[aria-busy=false]")
+    page.wait_for_timeout(1000)  # the strip of the time bar
+    return page.screenshot()
 
 
 def _strip(pictures: Sequence[bytes]) -> Image.Image:

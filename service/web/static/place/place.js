@@ -10,6 +10,7 @@ import * as own from "./own_places.js";
 import { attachSearch, coordinates } from "./search.js";
 
 const AGAIN_MS = 60000;
+const TOWN_ZOOM = 8; // what comes to a town within the hour is in sight
 const AT_KM = 3; // a town is as large
 const NEAR_KM = 40;
 
@@ -34,7 +35,7 @@ export function attach(element, state, map) {
 
   function choose(place) {
     state.set({ place });
-    if (!map.getBounds().pad(-0.1).contains([place.lat, place.lon])) map.setView([place.lat, place.lon], Math.max(map.getZoom(), 8));
+    map.setView([place.lat, place.lon], Math.max(map.getZoom(), TOWN_ZOOM));
   }
 
   function change(places) {
