@@ -14,7 +14,8 @@ from model.core.aliases import CHAMPION, AliasChange, change_alias
 from model.core.catalog import open_catalog, pinned_version
 from model.data.archive import Archive
 from service.settings import load_settings
-from workers.context import open_context
+from workers import batch
+from workers.context import WorkerContext, open_context
 from workers.feeds import replay
 from workers.feeds.scan import scan
 
@@ -36,6 +37,15 @@ def promoted(packages: Path) -> None:
     now = datetime.now(UTC)
     change = AliasChange(alias=CHAMPION, action="promote", when=now, by="test", before=None, after=version)
     change_alias(packages, lambda _: change)
+
+
+def next_model(context: WorkerContext, echocast: Run) -> str | None:
+    """The model that makes the nowcast of the feed's next frame, as the service's worker does."""
+    assert echocast(*shlex.split("feeds replay --synthetic 0.1 --into mine --speed 10000x"))[0] == 0
+    run = context.feed_ledger.runs("mine", limit=1)[0]
+    assert run.job_id is not None
+    batch.run(run.job_id, context)
+    return context.ledger.get(run.job_id).model_used
 
 
 def test_every_command_of_the_tutorial_does_what_it_says(
@@ -71,6 +81,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(
             command = " ".join(words[1:3])
             if command == "models rollback":
                 promoted(tmp_path / "data" / "packages")
+                assert next_model(context, echocast) == "mine@1", "the champion makes the next nowcast"
             expected, more = (2, NO_SERVICE) if command == "models promote" else (0, [])
             code, out, err = echocast(*words[1:], *more)
             assert code == expected, (line, err)

@@ -15,7 +15,8 @@ from service.api.processes.types import Execute, Results
 from service.problem_details import ProblemDetails
 
 EXAMPLES: Final = Path(__file__).with_name("openapi_examples.json")
-"""By operation id: an example of the request's `body`, and of the JSON `response` by status; and of path parameters."""
+"""By operation id: an example of the request's `body`, of its `parameters`, and of the JSON `response` by status.
+Parameters by name are those of a feed whose frames are the page's sample."""
 COMPONENTS: Final = "#/components/schemas"
 JSON: Final = "application/json"
 ANY_PROBLEM: Final[dict[str, Any]] = {
@@ -90,9 +91,10 @@ def _use_problems(operation: Json) -> None:
 
 def _add_examples(operation: Json, examples: Json) -> None:
     example = examples.get(operation["operationId"], {})
+    values = examples["parameters"] | example.get("parameters", {})
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] in examples["parameters"]:
-            parameter["example"] = examples["parameters"][parameter["name"]]
+        if parameter["name"] in values:
+            parameter["example"] = values[parameter["name"]]
     if "body" in example:
         operation["requestBody"]["content"][JSON]["example"] = example["body"]
     for status, content in example.get("response", {}).items():

@@ -47,13 +47,13 @@ class Ending(NamedTuple):
 
 
 class Service:
-    """A running `echocast serve`, whose worker is ready; `key` is that of its client."""
+    """A running `echocast serve`, whose worker is ready; `key` is that of its client, `settings` are variables."""
 
-    def __init__(self, folder: Path, key: str | None = None) -> None:
+    def __init__(self, folder: Path, key: str | None = None, **settings: str) -> None:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
-        environment = {**inherited, "ECHOCAST_THREADS": "1", "TMPDIR": str(self.temporary)}
+        environment = {**inherited, "ECHOCAST_THREADS": "1", "TMPDIR": str(self.temporary), **settings}
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(folder / "data")]
         self.log = folder / "log"

@@ -1,7 +1,8 @@
 """Hold a real `echocast serve` against its own OpenAPI description, by Schemathesis in all its phases.
 
 `python -m tests.faults.run_schemathesis [--access keys|open] [--examples N] [--seed N]` starts a service that asks for
-API keys and an open one, makes one nowcast that succeeds and one that fails, and has requests made of the description:
+API keys and an open one, with a feed whose frames are those of the page's sample, makes one nowcast that succeeds and
+one that fails, and has requests made of the description:
 its examples, the limits of each parameter and what lies beyond, random ones, and sequences along its links. It exits
 with 1 where a response is not as described, where a request that the description rules out is accepted, or the service
 logs a failure.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,10 +25,45 @@ from service.jobs.api_keys import ApiKeys, Quota, Scope
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from tests.faults.run_hostile_files import Service
+from tests.patience import wait_until
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES: Final = 100
 """Random requests of each operation; those of the limits of parameters come on top."""
+
+
+FEED: Final = "helsinki"
+REFERENCE_TIME: Final = "2026-06-15T12:35:00Z"
+"""As in the examples of the description: the newest frame of the sample."""
+FEEDS: Final = """
+[[feed]]
+name = "helsinki"
+folder = "{folder}"
+crop = [4.9, 51.9, 5.5, 52.3]
+clock = "frames"
+model = "extrapolation"
+steps = 6
+members = 2
+probabilities = [0.5, 2]
+products = ["accumulations", "png", "zarr"]
+locations = {{ town = [5.2, 52.1] }}
+
+[[feed.alert]]
+name = "underpass"
+lon = 5.2
+lat = 52.1
+rain_rate = 5
+within = 15
+
+[feed.edr]
+url = "mqtt://127.0.0.1:9"
+public_url = "https://nowcasts.example.org"
+
+[[feed]]
+name = "sent"
+push = true
+"""
+"""Two feeds, one of them without frames; no broker takes what the other one announces."""
 
 
 class Report(NamedTuple):
@@ -39,7 +76,8 @@ class Report(NamedTuple):
 def run(folder: Path, *, keys: bool, examples: int = EXAMPLES, seed: int = 1) -> Report:
     """Test a service of its own, with its state in `folder`, that asks for API keys or is open."""
     key = _key(folder / "data") if keys else None
-    service = Service(folder, key)
+    _write_feeds(folder)
+    service = Service(folder, key, ECHOCAST_FEED_SCAN_SECONDS="1", ECHOCAST_FEED_SETTLE_SECONDS="0.1")
     try:
         finished = _nowcast(service, SAMPLE.read_bytes(), "successful")
         failed = _nowcast(service, b"no radar", "failed")
@@ -49,9 +87,9 @@ def run(folder: Path, *, keys: bool, examples: int = EXAMPLES, seed: int = 1) ->
             *(f"--max-examples={examples}", f"--seed={seed}"),
             *([] if key is None else [f"--header=Authorization: Bearer {key}"]),
         ]
-        nowcasts = {"ECHOCAST_FINISHED": finished, "ECHOCAST_FAILED": failed}
+        examples_of = {"ECHOCAST_FINISHED": finished, "ECHOCAST_FAILED": failed, **_of_feed(service)}
         done = subprocess.run(
-            command, cwd=folder, env={**os.environ, **nowcasts}, capture_output=True, text=True, check=False
+            command, cwd=folder, env={**os.environ, **examples_of}, capture_output=True, text=True, check=False
         )
         faults = [f"Schemathesis: exit status {done.returncode}"] if done.returncode else []
         faults += [f"in the log: {line}" for line in service.log.read_text().splitlines() if "Traceback" in line]
@@ -66,6 +104,31 @@ def _key(data_dir: Path) -> str:
         return ApiKeys(ledger.engine).create("schemathesis", Scope, quota=Quota(requests_per_second=1e6))[1]
     finally:
         ledger.close()
+
+
+def _write_feeds(folder: Path) -> None:
+    frames = folder / "frames"
+    frames.mkdir()
+    shutil.copy(SAMPLE, frames)
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "feeds.toml").write_text(FEEDS.format(folder=frames))
+
+
+def _of_feed(service: Service) -> dict[str, str]:
+    """Wait for the products of the feed's nowcast, and return the names of what there is as variables."""
+    path = f"/v1/feeds/{FEED}"
+    products = f"{path}/runs/{REFERENCE_TIME}/products"
+    wait_until(lambda: service.client.get(products).json().get("files"), "the products of the feed")
+    file = service.client.get(products).json()["files"][0]["href"].rpartition("/")[2]
+    observed, *_, forecast = [frame["id"] for frame in service.client.get(f"{path}/tiles.json").json()["frames"]]
+    [group] = service.client.get(f"{path}/forecasts").json()["groups"]
+    metadata = f"{group['href'].removeprefix(f'{path}/forecasts/')}/zarr.json"
+    return {
+        "ECHOCAST_OBSERVED": observed,
+        "ECHOCAST_FORECAST": forecast,
+        "ECHOCAST_PRODUCT": file,
+        "ECHOCAST_OBJECT": metadata,
+    }
 
 
 def _nowcast(service: Service, content: bytes, status: str) -> str:

@@ -31,7 +31,7 @@ GEOJSON: Final[dict[str, Any]] = {
     "description": "A Polygon, a MultiPolygon, or a Feature with one, in longitude and latitude (RFC 7946).",
     "required": ["type"],
     "properties": {"type": {"enum": ["Polygon", "MultiPolygon", "Feature"]}},
-    "example": {"type": "Polygon", "coordinates": [[[5.3, 49.9], [5.5, 49.9], [5.5, 50.1], [5.3, 49.9]]]},
+    "example": {"type": "Polygon", "coordinates": [[[5.1, 52.0], [5.3, 52.0], [5.3, 52.2], [5.1, 52.0]]]},
 }
 router = APIRouter()
 
