@@ -46,12 +46,16 @@ def keys() -> None:
     show_default=True,
     help="Days after which it expires; 0: never.",
 )
-@click.option("--max-queued-jobs", type=click.IntRange(min=0), help="Nowcasts of the client that may wait at a time.")
-@click.option("--max-running-jobs", type=click.IntRange(min=1), help="Nowcasts of the client that may run at a time.")
+@click.option(
+    "--max-queued-jobs", type=click.IntRange(0, 10**9), help="Nowcasts of the client that may wait at a time."
+)
+@click.option(
+    "--max-running-jobs", type=click.IntRange(1, 10**9), help="Nowcasts of the client that may run at a time."
+)
 @click.option(
     "--requests-per-second", type=click.FloatRange(min=0, min_open=True), help="Requests of the client in a second."
 )
-@click.option("--bytes-per-day", type=click.IntRange(min=0), help="Bytes that the client may upload in a day.")
+@click.option("--bytes-per-day", type=click.IntRange(0, 2**53 - 1), help="Bytes that the client may upload in a day.")
 @_json_option
 @_data_dir_option
 def create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.api_keys import ApiKey, Scope
 
@@ -13,10 +13,12 @@ from service.jobs.api_keys import ApiKey, Scope
 class QuotaInfo(BaseModel):
     """Limits of a client; null: the service's own."""
 
-    max_queued_jobs: int | None = Field(None, ge=0, description="Nowcasts that may wait at a time.")
-    max_running_jobs: int | None = Field(None, ge=1, description="Nowcasts that may run at a time.")
+    model_config = ConfigDict(strict=True)
+
+    max_queued_jobs: int | None = Field(None, ge=0, le=10**9, description="Nowcasts that may wait at a time.")
+    max_running_jobs: int | None = Field(None, ge=1, le=10**9, description="Nowcasts that may run at a time.")
     requests_per_second: float | None = Field(None, gt=0, allow_inf_nan=False)
-    bytes_per_day: int | None = Field(None, ge=0, le=1 << 62, description="Bytes that may be uploaded in a day.")
+    bytes_per_day: int | None = Field(None, ge=0, le=2**53 - 1, description="Bytes that may be uploaded in a day.")
 
 
 class KeyInfo(BaseModel):

@@ -41,7 +41,7 @@ def promoted(packages: Path) -> None:
 
 def next_model(context: WorkerContext, echocast: Run) -> str | None:
     """The model that makes the nowcast of the feed's next frame, as the service's worker does."""
-    assert echocast(*shlex.split("feeds replay --synthetic 0.1 --into mine --speed 10000x"))[0] == 0
+    assert echocast(*shlex.split("feeds replay --synthetic 0.5 --into mine --speed 10000x"))[0] == 0
     run = context.feed_ledger.runs("mine", limit=1)[0]
     assert run.job_id is not None
     batch.run(run.job_id, context)

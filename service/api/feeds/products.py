@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
@@ -17,8 +17,14 @@ from service.api.nowcasts.responses import IMMUTABLE, HeldFileResponse, not_modi
 from service.api.problems import documented_problems
 from service.feeds.products import ProductFile, find_file, main_files
 from service.feeds.tables import FeedRun
-from service.status import Link
+from service.status import NETCDF, Link
 from service.store import MissingObject
+
+CONTENT: Final[dict[str, Any]] = {
+    **{each: {} for each in (NETCDF, "image/tiff", "image/png")},
+    "application/json": {"schema": {"type": "object"}},
+}
+"""Media types of the files of all products."""
 
 router = APIRouter()
 
@@ -54,7 +60,7 @@ async def list_products(context: ContextDep, feed: FeedDep, reference_time: Refe
     summary="A product of a run",
     response_class=Response,
     responses={
-        200: {"description": "The file; byte ranges are supported", "content": {"application/octet-stream": {}}},
+        200: {"description": "The file; byte ranges are supported", "content": CONTENT},
         304: {"description": "The client has it"},
         **documented_problems(
             "no-such-feed", "no-such-run", "no-such-product", "missing-object", "invalid-parameter", "busy"

@@ -42,7 +42,7 @@ class StacProperties(BaseModel):
     horizon: str = Field(alias="forecast:horizon", description="To the last lead step.", examples=["PT60M"])
     duration: str = Field(alias="forecast:duration", description="From the first lead step to the last.")
     variable: str = Field("rainfall_rate", alias="forecast:variable")
-    code: str | None = Field(alias="proj:code", examples=["EPSG:3035"])
+    code: str | None = Field(None, alias="proj:code", examples=["EPSG:3035"], description="Absent: it has none.")
     wkt2: str = Field(alias="proj:wkt2")
     bbox: tuple[float, float, float, float] = Field(alias="proj:bbox")
     shape: tuple[int, int] = Field(alias="proj:shape")

@@ -13,7 +13,7 @@ from service.api.access.scopes import requires
 from service.api.audit import record_change
 from service.api.context import ContextDep
 from service.api.problems import documented_problems
-from service.jobs.api_keys import ApiKeys, Quota, Scope
+from service.jobs.api_keys import CLIENT_NAME, ApiKeys, Quota, Scope
 from service.key_info import KeyInfo, QuotaInfo
 
 DEFAULT_DAYS = 365
@@ -32,10 +32,13 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     client: str = Field(
-        max_length=128, description="1 to 63 lower-case letters, digits, dots, hyphens, underscores.", examples=["town"]
+        max_length=128,
+        description="1 to 63 lower-case letters, digits, dots, hyphens, underscores.",
+        examples=["town"],
+        json_schema_extra={"pattern": f"^{CLIENT_NAME.pattern}$"},
     )
     scopes: list[Scope] = Field([Scope.READ, Scope.NOWCAST], min_length=1, max_length=3)
-    days: int = Field(DEFAULT_DAYS, ge=0, le=36500, description="Days after which it expires; 0: never.")
+    days: int = Field(DEFAULT_DAYS, ge=0, le=36500, strict=True, description="Days after which it expires; 0: never.")
     quota: QuotaInfo = Field(default_factory=lambda: QuotaInfo.model_validate({}))
 
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from edr_pydantic.link import Link
-
+from service.api.feeds.edr.types import HubLink
 from service.feeds.config import Feed
 from service.feeds.mqtt_config import Broker, EdrChannel
 
@@ -80,12 +79,6 @@ PAYLOAD: Final[dict[str, Any]] = {
         },
     },
 }
-
-
-class HubLink(Link):
-    """A link to a broker, with the topic to subscribe to."""
-
-    channel: str
 
 
 def hub_of(feed: Feed) -> list[HubLink]:

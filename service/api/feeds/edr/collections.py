@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
-from edr_pydantic.collections import Instance
 from edr_pydantic.data_queries import DataQueries, EDRQuery
 from edr_pydantic.extent import Extent, Spatial, Temporal
 from edr_pydantic.link import EDRQueryLink, Link
@@ -22,6 +21,7 @@ from model.core.times import rfc3339
 from service.api.feeds.edr import asyncapi
 from service.api.feeds.edr.parameters import STANDARD_NAME, UCUM, UCUM_UNITS, EdrParameter, parameters_of
 from service.api.feeds.edr.query import COVERAGE_JSON, CRS84, NATIVE
+from service.api.feeds.edr.types import FeedCollection, HubLink
 from service.api.nowcasts.view import NowcastView
 from service.feeds.config import Feed
 from service.feeds.edr import ROOT, path_of_collection
@@ -73,21 +73,21 @@ def _any_announces(feeds: Sequence[Feed]) -> bool:
     return any(feed.edr is not None for feed in feeds)
 
 
-def collection(feed: Feed, view: NowcastView, first_step: int, instance: str | None = None) -> Instance:
+def collection(feed: Feed, view: NowcastView, first_step: int, instance: str | None = None) -> FeedCollection:
     """Return the description of a feed's newest nowcast, from the step `first_step` on; or of an instance."""
     path = path_of_collection(feed.name)
     title = f"Precipitation nowcast of {feed.name}"
     if instance is not None:
         path, title = f"{path}/instances/{instance}", f"{title} from {instance}"
     file = view.forecast
-    links = [Link(rel="self" if instance else "collection", href=path, type=JSON, title=title)]
+    links: list[HubLink | Link] = [Link(rel="self" if instance else "collection", href=path, type=JSON, title=title)]
     links += [Link(rel="data", href=f"{path}/{name}", type=_media(name), title=text) for name, text in QUERIES.items()]
     if instance is None:
         links.insert(0, Link(rel="self", href=path, type=JSON, title=title))
         links.append(Link(rel="instance", href=f"{path}/instances", type=JSON, title="Nowcasts by reference time"))
         links += asyncapi.hub_of(feed)
     links.append(Link(rel="item", href=f"/v1/nowcasts/{view.job.id}", type=JSON, title="Nowcast"))
-    return Instance(
+    return FeedCollection(
         id=instance or feed.name,
         title=title,
         description=f"Rain by lead time, from {view.reference_time:%Y-%m-%d %H:%M} UTC, by {view.job.model_used}.",

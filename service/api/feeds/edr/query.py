@@ -52,10 +52,14 @@ async def query_options(
     crs: Annotated[
         str | None,
         Query(
-            description="Of query and answer: `CRS84` (longitude, latitude; the default) or `native`, the grid's own."
+            description="Of query and answer: `CRS84` (longitude, latitude; the default) or `native`, the grid's own.",
+            json_schema_extra={"enum": [*CRS84_NAMES, NATIVE, None]},
         ),
     ] = None,
-    f: Annotated[str | None, Query(description="`CoverageJSON`, the default and only format.")] = None,
+    f: Annotated[
+        str | None,
+        Query(description="`CoverageJSON`, the default and only format.", json_schema_extra={"enum": [*FORMATS, None]}),
+    ] = None,
     z: Annotated[str | None, Query(description="Without effect: rain rate at the ground has no levels.")] = None,
 ) -> QueryOptions:
     """Return the shared parameters of a query.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from edr_pydantic.base_model import EdrBaseModel
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
-from edr_pydantic.collections import Collection, Collections, Instance, Instances
+from edr_pydantic.collections import Instances
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
@@ -19,6 +19,7 @@ from service.api.feeds.edr import asyncapi, collections, query_routes
 from service.api.feeds.edr.collections import JSON
 from service.api.feeds.edr.exceptions import EdrRoute, documented_exceptions
 from service.api.feeds.edr.source import COLLECTION, INSTANCE, INSTANCE_ID, SourceDep, newest_nowcast
+from service.api.feeds.edr.types import FeedCollection, FeedCollections
 from service.feeds.config import Feed
 from service.feeds.edr import ROOT
 from service.feeds.overview import jobs_by_id
@@ -85,7 +86,7 @@ async def channels(context: ContextDep) -> Response:
     operation_id="getCollections",
     dependencies=READ,
     summary="The feeds with a nowcast",
-    response_model=Collections,
+    response_model=FeedCollections,
 )
 async def list_collections(context: ContextDep) -> Response:
     """Return the feeds that have a nowcast, each as a collection."""
@@ -97,7 +98,7 @@ async def list_collections(context: ContextDep) -> Response:
         except InputError:  # it has no nowcast, or one that was deleted or cannot be shown
             continue
     link = collections.link_to(f"{ROOT}/collections", "This document")
-    return _json(Collections(links=[link], collections=list(found)))
+    return _json(FeedCollections(links=[link], collections=found))
 
 
 @router.get(
@@ -105,7 +106,7 @@ async def list_collections(context: ContextDep) -> Response:
     operation_id="getCollection",
     dependencies=READ,
     summary="A feed's newest nowcast",
-    response_model=Collection,
+    response_model=FeedCollection,
     responses=documented_exceptions("no-such-feed", "no-nowcast"),
 )
 @router.get(
@@ -113,7 +114,7 @@ async def list_collections(context: ContextDep) -> Response:
     operation_id="getInstance",
     dependencies=READ,
     summary="A nowcast by its reference time",
-    response_model=Instance,
+    response_model=FeedCollection,
     openapi_extra=INSTANCE_ID,
     responses=documented_exceptions("no-such-feed", "no-such-run", "invalid-parameter"),
 )
@@ -140,7 +141,9 @@ async def list_instances(context: ContextDep, source: SourceDep) -> Response:
         except InputError:  # it was deleted, or cannot be shown
             continue
         found.append(collections.collection(source.feed, view, 0, rfc3339(view.reference_time)))
-    return _json(Instances(links=[collections.link_to(f"{source.path}/instances", "This document")], instances=found))
+    return _json(
+        Instances(links=[collections.link_to(f"{source.path}/instances", "This document")], instances=list(found))
+    )
 
 
 router.include_router(query_routes.router)
@@ -156,5 +159,5 @@ def _newest_jobs(context: GatewayContext, feed: Feed) -> list[Job]:
 
 
 def _json(document: EdrBaseModel) -> Response:
-    content = document.model_dump_json(exclude_none=True, by_alias=True, serialize_as_any=True)
+    content = document.model_dump_json(exclude_none=True, by_alias=True)
     return Response(content, media_type=JSON, headers=NO_STORE)

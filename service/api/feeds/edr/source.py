@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from edr_pydantic.collections import Instance
 from fastapi import Depends, Path, Request
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +14,7 @@ from service.api.context import ContextDep
 from service.api.errors import InvalidParameter
 from service.api.feeds import answers
 from service.api.feeds.edr import collections
+from service.api.feeds.edr.types import FeedCollection
 from service.api.feeds.served import ServedFeed
 from service.api.nowcasts.view import NowcastView
 from service.api.utc_time import UtcTime
@@ -54,7 +54,7 @@ class Source:
         path = path_of_collection(self.feed.name)
         return path if self.instance is None else f"{path}/instances/{self.instance}"
 
-    def document(self) -> Instance:
+    def document(self) -> FeedCollection:
         """Return its description."""
         return collections.collection(self.feed, self.view, self.first_step, self.instance)
 
