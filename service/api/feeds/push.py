@@ -43,6 +43,7 @@ FRAMES_BODY: Final[dict[str, Any]] = {
                     "properties": {
                         "files": {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                             "description": "Radar files, each with one or more frames, the oldest first.",
                         }
