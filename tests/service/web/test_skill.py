@@ -11,15 +11,11 @@ from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.alerts.transition import Change
 from service.feeds.arrivals import DecodedFrame
 from service.feeds.feeds_file import read_feeds
-from service.feeds.ledger import FeedLedger
 from service.feeds.skill.counts import PROBABILITY_EDGES, PUBLISHED, bins_shape, columns, pack, part
-from service.feeds.skill.ledger import SkillLedger
 from service.feeds.skill.observations import place_of_rule
 from service.feeds.skill.tables import FrameScore, PlaceObservation, RuleForecast
 from service.feeds.tables import ArrivedFile
 from service.jobs.database import writing
-from service.jobs.ledger import Ledger
-from service.settings import Settings
 from tests.packages import SHIPPED_REFERENCE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -35,8 +31,6 @@ FEEDS = """
 [[feed]]
 name = "scored"
 push = true
-model = "persistence"
-members = 5  # which it cannot make: this feed makes no nowcasts
 interval = 5
 probabilities = [0.5, 5, 10]
 [[feed.alert]]
@@ -138,45 +132,33 @@ def alert_rows(rules):
                     **event,
                 )
             )
+    known = {"severity": "moderate", "channels": [], "taken_up": NEWEST - timedelta(days=90)}
+    rows.append(Alert(feed="scored", rule="underpass", digest=rules[0].digest(), **known))
     return rows
 
 
 @pytest.fixture(scope="module")
-def scored(stack):
-    """The feeds `scored` and `fresh`, beside those that are there."""
-    settings = Settings(data_dir=stack.data_dir)
-    before = settings.feeds_path.read_text() if settings.feeds_path.exists() else ""
-    settings.feeds_path.write_text(before + FEEDS)
-    found = {feed.name: feed for feed in read_feeds(settings.feeds_path, check_folders=False).feeds}
-    rules = found["scored"].alert
-    ledger = Ledger(settings.database)
+def scored(north):
+    """The gateway with the feeds `scored` and `fresh`, too."""
+    context = north.context
+    context.served_feeds.fresh_seconds = 0.0
+    feeds_file = context.settings.feeds_path
+    feeds_file.write_text(feeds_file.read_text() + FEEDS)
+    rules = read_feeds(feeds_file, check_folders=False).find("scored").alert
     frame = DecodedFrame(valid_time=NEWEST, key="k", digest="d", grid="g", pixels=4, size=1, coverage=1.0)
-    FeedLedger(ledger).record_frames("scored", ArrivedFile(name="f", size=1, modified_ns=1), [frame])
+    context.feed_ledger.record_frames("scored", ArrivedFile(name="f", size=1, modified_ns=1), [frame])
     scores = [frame_score(number, model) for number in range(72) for model in SHARES]
-    with writing(ledger.engine) as session:
+    with writing(context.ledger.engine) as session:
         session.add_all([*scores, *alert_rows(rules)])
-        taken_up = NEWEST - timedelta(days=90)
-        known = {"digest": rules[0].digest(), "severity": "moderate", "channels": [], "taken_up": taken_up}
-        session.merge(Alert(feed="scored", rule="underpass", **known))  # the schedule may have judged it already
-    yield
-    SkillLedger(ledger).forget("scored")
-    with writing(ledger.engine) as session:
-        for row in (
-            *session.query(AlertEvent).filter_by(feed="scored"),
-            *session.query(Alert).filter_by(feed="scored"),
-        ):
-            session.delete(row)
-    FeedLedger(ledger).delete_frames("scored", NEWEST + timedelta(days=1))
-    ledger.close()
-    settings.feeds_path.write_text(before)
+    return north
 
 
 @pytest.fixture
-def opened(page, stack, scored):
+def opened(live, scored):
     """The page of the feed `scored`, once its scores are there."""
-    page.goto(f"{stack.url}/skill?feed=scored")
-    expect(page.locator("#lead-chart svg")).to_be_visible()
-    return page
+    live.goto(f"{scored.url}/skill?feed=scored")
+    expect(live.locator("#lead-chart svg")).to_be_visible()
+    return live
 
 
 def chosen(page):
@@ -206,7 +188,7 @@ def test_the_first_sentence_says_what_the_forecasts_were_worth(opened):
     )
 
 
-def test_a_choice_stands_in_the_address_and_is_found_there(opened, stack):
+def test_a_choice_stands_in_the_address_and_is_found_there(opened):
     page = opened
     page.get_by_role("radio", name="5", exact=True).check(force=True)
     expect(page.locator("#sentence")).to_contain_text("precipitation of 5 mm/h or more 30 min ahead")
@@ -285,8 +267,9 @@ def test_warnings_are_a_table_with_the_limit_that_would_have_been_best(opened):
     )
 
 
-def test_a_feed_without_scores_says_when_the_first_ones_come(page, stack, scored):
-    page.goto(f"{stack.url}/skill?feed=fresh")
+def test_a_feed_without_scores_says_when_the_first_ones_come(live, scored):
+    page = live
+    page.goto(f"{scored.url}/skill?feed=fresh")
     expect(page.locator("#sentence")).to_have_text("No forecast of this feed has been compared with the radar yet.")
     expect(page.locator("#more")).to_contain_text(
         "First scores appear after the first nowcast, when the next radar frame"
@@ -298,8 +281,9 @@ def test_a_feed_without_scores_says_when_the_first_ones_come(page, stack, scored
     assert chosen(page) == {"feed": "scored"}
 
 
-def test_too_few_cases_are_said_before_the_figures(page, stack, scored):
-    page.goto(f"{stack.url}/skill?feed=scored&window=24")
+def test_too_few_cases_are_said_before_the_figures(live, scored):
+    page = live
+    page.goto(f"{scored.url}/skill?feed=scored&window=24")
     page.route(
         "**/v1/feeds/scored/skill?*",
         lambda route: route.continue_(url=route.request.url.replace("window=24", "window=1")),
@@ -314,10 +298,10 @@ def test_too_few_cases_are_said_before_the_figures(page, stack, scored):
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_on_a_phone_nothing_sticks_out(opened, stack, language):
+def test_on_a_phone_nothing_sticks_out(opened, scored, language):
     page = opened
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{stack.url}/skill?feed=scored&language={language}")
+    page.goto(f"{scored.url}/skill?feed=scored&language={language}")
     expect(page.locator("#reliability-chart svg")).to_be_visible()
     expect(page.locator("#warnings tbody tr").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
@@ -337,8 +321,9 @@ def test_charts_and_tables_are_accessible(opened, scheme, width):
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in violations] == []
 
 
-def test_scores_of_a_model_are_explained_and_the_lowest_is_the_best(page, stack):
+def test_scores_of_a_model_are_explained_and_the_lowest_is_the_best(live, north):
     """The scores are simulated, so that the words can be known."""
+    page = live
     of = {"protocol": "nowcast-60-prob@1", "data": "bom", "lead_minutes": None}
     names = {SHIPPED_REFERENCE: 0.0512, "extrapolation@1": 0.0587, "pysteps@1": 0.0536}
     scores = [
@@ -352,7 +337,7 @@ def test_scores_of_a_model_are_explained_and_the_lowest_is_the_best(page, stack)
         route.fulfill(response=response, json=response.json() | {"scores": scores})
 
     page.route("**/v1/models/*/versions/*", with_scores)
-    page.goto(f"{stack.url}/skill?model={SHIPPED_REFERENCE}")
+    page.goto(f"{north.url}/skill?model={SHIPPED_REFERENCE}")
     expect(page.locator("#sentence")).to_have_text(
         "Brisbane (2020-10-31, hail): the Brier score of this model for precipitation of 2 mm/h or more, "
         "mean over lead times, is 0.0512. "
