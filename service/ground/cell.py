@@ -36,7 +36,7 @@ class Line:
     points : ndarray of int, shape [point, 2]
         x to the east and y to the south.
     rank : int
-        Of rivers Natural Earth's rank, 0 for the largest; of borders 1 for one that is disputed; else 0.
+        Of rivers and regions Natural Earth's rank, 0 for the largest; of borders 1 for one that is disputed; else 0.
     """
 
     points: NDArray[np.int64]

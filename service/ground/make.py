@@ -42,29 +42,29 @@ class Detail(NamedTuple):
         Of the width of the world: positions are rounded to these.
     tolerance : float
         How far a line may move, in units.
-    min_area : float
-        Of land and lakes, in square units.
-    river_rank : int
-        Highest rank of a river.
-    regions : bool
-        Whether there are borders of states and regions.
+    land_area : float
+        Of islands, in square units; smaller ones are left out.
+    lake_area : float
+        Of lakes, likewise.
+    river_rank, region_rank : int
+        Highest rank of a river, and of a border of states and regions.
     town_zoom : int
         Highest zoom from which a town's name is shown.
     """
 
     units: int
     tolerance: float
-    min_area: float
+    land_area: float
     lake_area: float
     river_rank: int
-    regions: bool
+    region_rank: int
     town_zoom: int
 
 
 DETAILS: Final = {
-    LEVELS[0]: Detail(1 << 13, 1.2, 4, 16, 3, regions=False, town_zoom=4),
-    LEVELS[1]: Detail(1 << 16, 1.4, 6, 36, 6, regions=True, town_zoom=7),
-    LEVELS[2]: Detail(1 << 18, 1.4, 6, 36, 99, regions=True, town_zoom=10),
+    LEVELS[0]: Detail(1 << 13, 1.2, 4, 16, 3, -1, town_zoom=4),
+    LEVELS[1]: Detail(1 << 16, 1.4, 6, 36, 6, 6, town_zoom=7),
+    LEVELS[2]: Detail(1 << 18, 1.4, 6, 36, 99, 9, town_zoom=10),
 }
 
 
@@ -88,12 +88,12 @@ def main() -> None:
 def simplified(kind: str, lines: NDArray[Any], rank: int, level: Level) -> NDArray[Any]:
     """Return the lines that a level has of those of a feature, with no more points than are seen."""
     detail = DETAILS[level]
-    if (kind == "rivers" and rank > detail.river_rank) or (kind == "regions" and not detail.regions):
+    if (kind == "rivers" and rank > detail.river_rank) or (kind == "regions" and rank > detail.region_rank):
         return lines[:0]
     scaled = shapely.transform(lines, lambda points: points * detail.units)
     if kind in AREAS:
         areas = np.array([shapely.Polygon(line.coords).area for line in scaled])
-        scaled = scaled[areas >= (detail.min_area if kind == "land" else detail.lake_area)]
+        scaled = scaled[areas >= (detail.land_area if kind == "land" else detail.lake_area)]
     middle = np.pi * (1 - (shapely.bounds(scaled)[:, 1] + shapely.bounds(scaled)[:, 3]) / detail.units)
     tolerance = detail.tolerance * np.maximum(1, np.cosh(middle) / TOWARDS_THE_POLES)
     simple = shapely.simplify(scaled, tolerance, preserve_topology=False)

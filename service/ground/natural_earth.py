@@ -40,7 +40,7 @@ SOURCES: Final = {
     ),
     "regions": Source(
         "ne_10m_admin_1_states_provinces_lines",
-        lambda record: NO_RANK if record["featurecla"] == "Admin-1 boundary" else None,
+        lambda record: int(record["scalerank"]) if record["featurecla"] == "Admin-1 boundary" else None,
     ),
 }
 

@@ -32,6 +32,7 @@ export function attachGround(map, { graticule = true, scale = true } = {}) {
     new TileLayer(fills, shown, { pane: "ground" }).addTo(map),
     new TileLayer(lines, shown, { pane: "ground-lines" }).addTo(map),
   );
+  map.attributionControl?.setPosition("bottomleft").addAttribution(SOURCES); // below the scale bar
   const bar = scale ? L.control.scale({ imperial: false, maxWidth: 120, position: "bottomleft" }).addTo(map) : null;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", repaint);
@@ -42,7 +43,6 @@ export function attachGround(map, { graticule = true, scale = true } = {}) {
     if (!response.ok) throw new Error(`ground: ${response.status}`);
     const index = await response.json();
     cells = new Cells(index);
-    map.attributionControl?.addAttribution(SOURCES);
     if (index.base_map) ownBaseMap(index.base_map);
     await cells.load("0/0/0");
     repaint();

@@ -50,7 +50,7 @@ export function lines(pen, cell, tile, size, colours, { graticule }) {
   if (cell === null) return;
   const place = placeOf(cell, tile, size);
   pen.lineJoin = "round";
-  stroke(pen, cell.regions, place, colours.region, 0.8, [4, 3]);
+  stroke(pen, cell.regions.filter(({ rank }) => rank < tile.z), place, colours.region, 0.8, [4, 3]);
   stroke(pen, cell.lakes, place, colours.coast, 0.6);
   stroke(pen, cell.land, place, colours.coast, tile.z < 5 ? 0.7 : 1);
   stroke(pen, cell.borders.filter(({ rank }) => rank === 0), place, colours.border, tile.z < 5 ? 0.8 : 1.2);
