@@ -62,7 +62,7 @@ class Detail(NamedTuple):
 
 
 DETAILS: Final = {
-    LEVELS[0]: Detail(1 << 13, 1.2, 4, 16, 3, -1, town_zoom=4),
+    LEVELS[0]: Detail(1 << 13, 1.2, 4, 16, 3, 2, town_zoom=4),
     LEVELS[1]: Detail(1 << 16, 1.4, 6, 36, 6, 6, town_zoom=7),
     LEVELS[2]: Detail(1 << 18, 1.4, 6, 36, 99, 9, town_zoom=10),
 }

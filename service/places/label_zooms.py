@@ -13,8 +13,9 @@ LETTER, LINE, MARGIN = 6.6, 15.0, 5.0
 """Width of a letter, height of a name, and room around it, in pixels of the map (256 a tile)."""
 BEFORE: Final = 7.0
 """Pixels from the middle of a place to its name, which stands to the right of it."""
-ROOM: Final = {3: 2.0, 4: 1.8, 5: 1.6, 6: 1.5, 7: 1.4}
+ROOM: Final = {3: 1.6, 4: 1.4, 5: 1.4, 6: 1.4, 7: 1.3}
 """Of zooms that show much land at once: room around a name, as a multiple of its height and half its width."""
+LEAST_ROOM: Final = 1.25
 RANKS: Final = {3: 800, 4: 2_500, 5: 10_000, 6: 30_000, 7: 60_000, 8: 120_000}
 """How many places, by rank, may have a name at a zoom, however lonely they are."""
 
@@ -24,19 +25,26 @@ Box = tuple[float, float, float, float]
 def label_zooms(lat: NDArray[np.float64], lon: NDArray[np.float64], names: list[str]) -> NDArray[np.uint8]:
     """Return the zoom from which each name is shown, of places (degrees) by rank; `NEVER` where there is no room.
 
-    That is the lowest at which it does not touch the name of any place of a higher rank, shown or not: no village has a
-    name where a city has none, and a name that is shown at a zoom is shown at all higher ones, wherever the map is.
+    That is the lowest at which it touches no name that is shown, and would touch none of a place of a higher rank at the
+    next zoom, where that may be shown. So no village takes the room of a city, and a name that is shown at a zoom is
+    shown at all higher ones, wherever the map is.
     """
     zooms = np.full(len(lat), NEVER, np.uint8)
     east = (lon + 180) / 360 * 256
     south = (0.5 - np.arcsinh(np.tan(np.radians(np.clip(lat, -85, 85)))) / (2 * np.pi)) * 256
     for zoom in range(FIRST_ZOOM, LAST_ZOOM + 1):
-        taken = _Taken()
+        shown, waiting = _Taken(), _Taken()
         for place in range(min(len(lat), RANKS.get(zoom, len(lat)))):
-            box = _box(east[place] * 2**zoom, south[place] * 2**zoom, names[place], ROOM.get(zoom, 1.25))
-            if zooms[place] == NEVER and taken.has_room(box):
+            here, larger = (
+                _box(east[place] * 2**scale, south[place] * 2**scale, names[place], ROOM.get(zoom, LEAST_ROOM))
+                for scale in (zoom, zoom + 1)
+            )
+            if zooms[place] == NEVER and shown.has_room(here) and waiting.has_room(larger):
                 zooms[place] = zoom
-            taken.add(box)
+            if zooms[place] == NEVER:
+                waiting.add(larger)
+            else:
+                shown.add(here)
     return zooms
 
 

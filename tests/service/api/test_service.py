@@ -23,6 +23,7 @@ ROUTES = {
     ("GET", "/v1/nowcasts/{id}/frames"): "getFrames",
     ("GET", "/v1/nowcasts/{id}/frames/{index}.png"): "getFramePicture",
     ("GET", "/v1/nowcasts/{id}/point"): "getPoint",
+    ("GET", "/v1/places"): "findPlaces",
     ("GET", "/v1/feeds"): "listFeeds",
     ("GET", "/v1/feeds/{feed}"): "getFeed",
     ("GET", "/v1/feeds/{feed}/latest"): "getLatestRun",

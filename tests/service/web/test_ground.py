@@ -29,7 +29,7 @@ DRAW = """async ({ tile, layer, colours }) => {
 }"""
 """Draws a tile, and returns column, row and colour of each pixel that has one."""
 CLEAR = dict.fromkeys(
-    ("sea", "land", "lake", "river", "coast", "border", "region", "graticule", "name", "halo", "dot"), "#0000"
+    ("sea", "land", "lake", "river", "coast", "casing", "border", "region", "graticule", "name", "halo", "dot"), "#0000"
 )
 
 

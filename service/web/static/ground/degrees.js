@@ -23,7 +23,7 @@ export function degreeLabels(map) {
     }
     for (let i = Math.ceil(bounds.getSouth() / step); i * step <= bounds.getNorth(); i++) {
       const { y } = map.latLngToContainerPoint([i * step, map.getCenter().lng]);
-      if (y > 30 && y < height - 40) labels.push(label(degrees(i * step, text("ground.north"), text("ground.south"), step), "lat", y));
+      if (y > 30 && y < height - 70) labels.push(label(degrees(i * step, text("ground.north"), text("ground.south"), step), "lat", y));
     }
     room.replaceChildren(...labels);
   }

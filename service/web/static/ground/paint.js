@@ -9,7 +9,7 @@ const NAME_REACH = 256; // pixels: no name is longer
 export function coloursOf(element) {
   const style = getComputedStyle(element);
   const colour = (name) => style.getPropertyValue(`--ground-${name}`).trim();
-  const names = ["sea", "land", "lake", "river", "coast", "border", "region", "graticule", "name", "halo", "dot"];
+  const names = ["sea", "land", "lake", "river", "coast", "casing", "border", "region", "graticule", "name", "halo", "dot"];
   return Object.fromEntries(names.map((name) => [name, colour(name)]));
 }
 
@@ -50,6 +50,8 @@ export function lines(pen, cell, tile, size, colours, { graticule }) {
   if (cell === null) return;
   const place = placeOf(cell, tile, size);
   pen.lineJoin = "round";
+  stroke(pen, cell.land, place, colours.casing, 2.6); // light lines are seen on light rain by it
+  stroke(pen, cell.borders, place, colours.casing, 2.8);
   stroke(pen, cell.regions.filter(({ rank }) => rank < tile.z), place, colours.region, 0.8, [4, 3]);
   stroke(pen, cell.lakes, place, colours.coast, 0.6);
   stroke(pen, cell.land, place, colours.coast, tile.z < 5 ? 0.7 : 1);
