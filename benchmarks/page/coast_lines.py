@@ -18,7 +18,7 @@ from benchmarks.command_line import argument_parser
 from model.core.forecast_file import write_netcdf
 from model.core.rain_scale import RAIN_SCALE
 from model.readers import read
-from service.ground.cell import EXTENT
+from service.ground.cell import EXTENT, LINE_MARGIN
 from service.ground.pack import CellId, shipped_ground
 from service.render.forecast_reader import RainFile
 from service.render.map_tile import on_map
@@ -60,9 +60,12 @@ def draw_ground(pen: ImageDraw.ImageDraw, z: int, picture: MapPicture) -> None:
         cell = ground.cell(CellId(level.cells, cell_x, cell_y))
         corner = np.array([cell_x * side - picture.left, cell_y * side - picture.top])
         for line in (*cell.lines["land"], *cell.lines["lakes"], *cell.lines["borders"]):
+            at_edge = (line.points <= -LINE_MARGIN) | (line.points >= EXTENT + LINE_MARGIN)
+            cut = np.any(at_edge[:-1] & at_edge[1:], axis=1)  # where the cell ends, there is no coast
             points = corner + line.points * (side / EXTENT)
-            if np.all((points.max(axis=0) > 0) & (points.min(axis=0) < picture.size)):
-                pen.line(list(map(tuple, points.tolist())), fill=COAST, width=1)
+            for part in np.split(points, np.flatnonzero(cut) + 1):
+                if len(part) > 1 and np.all((part.max(axis=0) > 0) & (part.min(axis=0) < picture.size)):
+                    pen.line(list(map(tuple, part.tolist())), fill=COAST, width=1)
         for town in cell.towns:
             x, y = corner + np.array([town.x, town.y]) * (side / EXTENT)
             if town.zoom <= z and 0 <= x < picture.size and 0 <= y < picture.size:

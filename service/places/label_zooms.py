@@ -25,9 +25,9 @@ Box = tuple[float, float, float, float]
 def label_zooms(lat: NDArray[np.float64], lon: NDArray[np.float64], names: list[str]) -> NDArray[np.uint8]:
     """Return the zoom from which each name is shown, of places (degrees) by rank; `NEVER` where there is no room.
 
-    That is the lowest at which it touches no name that is shown, and would touch none of a place of a higher rank at the
-    next zoom, where that may be shown. So no village takes the room of a city, and a name that is shown at a zoom is
-    shown at all higher ones, wherever the map is.
+    That is the lowest at which it touches no name that is shown, and would touch none of a place of a higher rank at
+    the next zoom, where that may be shown. So no village takes the room of a city, and a name that is shown at a zoom
+    is shown at all higher ones, wherever the map is.
     """
     zooms = np.full(len(lat), NEVER, np.uint8)
     east = (lon + 180) / 360 * 256

@@ -15,18 +15,24 @@ from service.ground.pack import CellId, shipped_ground
 
 router = APIRouter(prefix="/ground", dependencies=[PUBLIC], include_in_schema=False)
 
+SOURCES: Final = (
+    {"name": "Natural Earth", "url": "https://www.naturalearthdata.com", "licence": None},
+    {"name": "GeoNames", "url": "https://www.geonames.org", "licence": "CC BY 4.0"},
+)
+"""Whom the map names."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
 @router.get("/index.json")
 async def ground_index(context: ContextDep, response: Response) -> dict[str, Any]:
-    """Return the version of the cells, their levels, and the map of the operator's own."""
+    """Return the version of the cells, their levels, whom to name on the map, and the operator's own base map."""
     ground, settings = shipped_ground(), context.settings
     response.headers["Cache-Control"] = "no-cache"
     own = {"url": settings.base_map_url, "attribution": settings.base_map_attribution or ""}
     return {
         "version": ground.version,
         "levels": [vars(level) for level in ground.levels],
+        "sources": SOURCES,
         "base_map": own if settings.base_map_url else None,
     }
 

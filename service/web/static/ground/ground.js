@@ -7,7 +7,6 @@ import { degreeLabels } from "./degrees.js";
 import { coloursOf, fills, lines } from "./paint.js";
 
 const PANES = { ground: 150, "ground-lines": 450 }; // the radar is between them
-const SOURCES = '<a href="https://www.naturalearthdata.com">Natural Earth</a>, <a href="https://www.geonames.org">GeoNames</a> (CC BY 4.0)';
 const MOST_PIXELS = 2; // of the screen for one of the map: what a third adds is not seen, but takes memory
 
 /** Put the base map on a Leaflet map.
@@ -32,7 +31,7 @@ export function attachGround(map, { graticule = true, scale = true } = {}) {
     new TileLayer(fills, shown, { pane: "ground" }).addTo(map),
     new TileLayer(lines, shown, { pane: "ground-lines" }).addTo(map),
   );
-  map.attributionControl?.setPosition("bottomleft").addAttribution(SOURCES); // below the scale bar
+  map.attributionControl?.setPosition("bottomleft"); // below the scale bar
   const bar = scale ? L.control.scale({ imperial: false, maxWidth: 120, position: "bottomleft" }).addTo(map) : null;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", repaint);
@@ -43,6 +42,7 @@ export function attachGround(map, { graticule = true, scale = true } = {}) {
     if (!response.ok) throw new Error(`ground: ${response.status}`);
     const index = await response.json();
     cells = new Cells(index);
+    map.attributionControl?.addAttribution(index.sources.map(named).join(", "));
     if (index.base_map) ownBaseMap(index.base_map);
     await cells.load("0/0/0");
     repaint();
@@ -104,6 +104,12 @@ function tileLayer(cells, colours) {
       for (const canvas of this.canvases.keys()) this.draw(canvas);
     },
   });
+}
+
+/** HTML that names a source, with its licence where that has to be told. */
+function named({ name, url, licence }) {
+  const link = Object.assign(document.createElement("a"), { href: url, textContent: name });
+  return link.outerHTML + (licence ? ` (${escaped(licence)})` : "");
 }
 
 function escaped(text) {
