@@ -1,6 +1,7 @@
 // The page of the map: opens what the address names, or the feed with the newest nowcast, and joins the rooms of the page.
 
 import { attachGround } from "./ground/ground.js";
+import { compareModels } from "./map/compare.js";
 import { drawFrames } from "./map/frames.js";
 import { layerChooser } from "./map/layer_chooser.js";
 import { makeMap, pictureMark } from "./map/map.js";
@@ -28,7 +29,8 @@ const bar = sourceBar(byId("source"), byId("notice"), state, {
   contact: () => (Date.now() - known.contact) / 60000,
 });
 pictureMark(byId("map-mark"), byId("map"), state, frames);
-layerChooser(byId("layers-room"), map, state);
+compareModels(byId("compare"), map, state, frames);
+layerChooser(byId("layers-room"), byId("legend"), map, state);
 timeBar(byId("time"), state, play, frames);
 attachPlace(byId("place"), state, map);
 byId("place-values")?.before(byId("push")); // on the card of the place

@@ -56,11 +56,22 @@ class LiveFeed:
         file = ArrivedFile(name=f"{time:%H%M}.h5", size=1, modified_ns=1)
         self.context.feed_ledger.record_frames(self.name, file, [frame])
 
-    def forecast(self, rain, *, probability=None, thresholds_mm_h=(0.5, 2.0), members=None, minutes=5):
-        """The nowcast of the newest frame is published.
+    def forecast(self, rain, **more):
+        """The nowcast of the newest frame is published: rain [lead, y, x], and what else `_publish` takes."""
+        frame = self.context.feed_ledger.find_frame(self.name)
+        job = Job(kind="feed", model="auto", steps=len(rain), inputs=[], feed=self.name)
+        assert self.context.feed_ledger.submit(job, frame, model="auto")
+        return self._publish(job, SHIPPED_REFERENCE, rain, **more)
 
-        `rain` [lead, y, x], `probability` [threshold, lead, y, x], `members` [member, lead, y, x].
-        """
+    def challenge(self, rain, model="extrapolation"):
+        """Another model's nowcast of the same frame is made: rain [lead, y, x]."""
+        run = self.context.feed_ledger.find_run(self.name, "auto", None)
+        job = Job(kind="challenger", model=model, steps=len(rain), inputs=[], feed=self.name)
+        assert self.context.skill_ledger.submit_challenger(job, run, model)
+        return self._publish(job, f"{model}@1", rain)
+
+    def _publish(self, job, model_used, rain, *, probability=None, thresholds_mm_h=(0.5, 2.0), members=None, minutes=5):
+        """`probability` [threshold, lead, y, x], `members` [member, lead, y, x]."""
         frame = self.context.feed_ledger.find_frame(self.name)
         forecast = Forecast(
             rain_rate=np.stack(rain),
@@ -76,10 +87,8 @@ class LiveFeed:
             ),
             probability_method=None if probability is None else "distribution",
         )
-        job = Job(kind="feed", model="auto", steps=len(rain), inputs=[], feed=self.name)
-        assert self.context.feed_ledger.submit(job, frame, model="auto")
         claimed = self.context.ledger.claim(job.id, 60)
-        self.context.ledger.record_model(claimed, model_used=SHIPPED_REFERENCE, note="")
+        self.context.ledger.record_model(claimed, model_used=model_used, note="")
         self._store(forecast, result_key(job.id))
         self._store(self._observed, input_key(job.id))
         self.context.ledger.succeed(claimed, result_key=result_key(job.id), input_key=input_key(job.id))

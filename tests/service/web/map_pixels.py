@@ -5,8 +5,8 @@ import re
 
 from tests.patience import wait_until
 
-COLOUR = """([x, y]) => {
-  for (const canvas of document.querySelectorAll(".leaflet-radar-pane canvas")) {
+COLOUR = """([x, y, pane]) => {
+  for (const canvas of document.querySelectorAll(`.leaflet-${pane}-pane canvas`)) {
     const box = canvas.getBoundingClientRect();
     if (x < box.left || y < box.top || x >= box.right || y >= box.bottom) continue;
     const [across, down] = [(x - box.left) / box.width, (y - box.top) / box.height];
@@ -16,7 +16,7 @@ COLOUR = """([x, y]) => {
 }"""
 
 
-def colour_at(page, lat, lon, *, east=0.0):
+def colour_at(page, lat, lon, *, east=0.0, pane="radar"):
     """Colour of the drawn frame `east` degrees from a place: red, green, blue, opacity; None outside of its tiles."""
     wait_until(lambda: page.locator("#map[aria-busy=false]").count() and "map=" in page.url, "the frame on the map")
     zoom, north, west = (float(part) for part in re.search(r"map=([\d.]+)/([-\d.]+)/([-\d.]+)", page.url).groups())
@@ -24,7 +24,7 @@ def colour_at(page, lat, lon, *, east=0.0):
     box = page.locator("#map").bounding_box()
     x = box["x"] + box["width"] / 2 + (lon + east - west) / 360 * world
     y = box["y"] + box["height"] / 2 + (_down(lat) - _down(north)) * world
-    return page.evaluate(COLOUR, [x, y])
+    return page.evaluate(COLOUR, [x, y, pane])
 
 
 def _down(lat):

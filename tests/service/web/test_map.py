@@ -1,21 +1,29 @@
 """The map of a feed in a real browser: what it opens with, the time bar, and that nothing unknown looks dry."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
-from tests.service.web.live_feed import LAT, LON, PIXEL
+from tests.patience import wait_until
+from tests.service.web.conftest import NOON
+from tests.service.web.live_feed import LAT, LON, PIXEL, band
 from tests.service.web.map_pixels import colour_at
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
 NOON_VIEW = "map=9/52.1/5.2"
+RECORD_TIMES = """() => {
+  const time = document.querySelector(".time-local");
+  window.seen = [];
+  new MutationObserver(() => window.seen.push(time.dateTime)).observe(time, {attributeFilter: ["datetime"]});
+}"""
 
 
-def colour(page, column):
+def colour(page, column, pane="radar"):
     """Colour of the map in the middle of a column of the grid of `north`."""
-    return colour_at(page, LAT, LON + (column - 31.5) * PIXEL)
+    return colour_at(page, LAT, LON + (column - 31.5) * PIXEL, pane=pane)
 
 
 @pytest.fixture
@@ -59,6 +67,117 @@ def test_one_bar_has_past_and_forecast_and_says_where_one_is(opened):
     expect(shown).to_contain_text("13:50")
     opened.get_by_role("button", name="Newest").click()
     expect(opened.locator(".time-kind")).to_have_text("Observed, newest frame")
+
+
+def test_the_frames_play_and_can_be_paused(opened):
+    opened.evaluate(RECORD_TIMES)
+    opened.get_by_role("combobox", name="Speed").select_option("10 frames/s")
+    opened.get_by_role("button", name="Play").click()
+    opened.wait_for_function("() => window.seen.length >= 6")
+    opened.keyboard.press("Home")  # a step pauses
+    expect(opened.get_by_role("button", name="Play")).to_be_visible()
+    order = [f"2026-06-01T{time}:00Z" for time in ("12:05", "12:10", "11:50", "11:55", "12:00", "12:05")]
+    assert opened.evaluate("() => window.seen")[:6] == order
+
+
+def test_a_frame_that_is_not_complete_is_not_shown_as_such(opened, north):
+    """One tile of the forecast for 12:05 is held back, then refused: hatched, as it is not known to be dry."""
+    page, held, refuses = opened, [], False
+
+    def hold(route):
+        if refuses:
+            route.abort()
+        else:
+            held.append(route)
+
+    page.route(re.compile("T120500Z"), hold)
+    page.goto(f"{north.url}/?{NOON_VIEW}")
+    expect(page.locator(".time-kind")).to_have_text("Observed, newest frame")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".time-ahead")).to_have_text("in 5 min")
+    expect(page.locator("#map-mark")).to_have_text("Loading the picture…")
+    expect(page.locator("#map")).to_have_attribute("aria-busy", "true")
+    wait_until(lambda: page.wait_for_timeout(20) or bool(held), "the request for a tile")
+    refuses = True
+    for route in held:
+        route.abort()
+    expect(page.locator("#map-mark")).to_have_text("Parts of the picture could not be loaded: hatched, not dry")
+    red, green, blue, opacity = colour(page, 50)
+    assert opacity > 0
+    assert max(red, green, blue) - min(red, green, blue) < 20
+
+
+def test_another_model_stands_at_the_right_of_a_bar(opened, north):
+    page = opened
+    north.challenge([band(5), band(6)])
+    page.reload()
+    page.locator(".layers-open").click()
+    page.get_by_role("combobox", name="Compare with").select_option("extrapolation 1")
+    page.keyboard.press("Escape")
+    page.wait_for_url(re.compile("compare=extrapolation@1"))
+    expect(page.locator(".swipe-right")).to_have_text("extrapolation 1")
+    page.locator("#map-room").evaluate("room => room.ownerDocument.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#map")).to_have_attribute("aria-busy", "false")
+    assert colour(page, 28)[3] == 255
+    assert colour(page, 44, pane="compare")[3] == 255
+    bar = page.get_by_role("slider", name="Border between the two models")
+    box = page.locator("#map").bounding_box()
+    clips = page.evaluate(
+        "['radar', 'compare'].map((name) => getComputedStyle(document.querySelector(`.leaflet-${name}-pane`)).clipPath)"
+    )
+    assert all(clip.startswith("polygon") for clip in clips)
+    bar.fill("80")
+    left = page.locator(".swipe-left").bounding_box()
+    assert left["x"] + left["width"] == pytest.approx(box["x"] + 0.8 * box["width"] - 8, abs=2)
+
+
+def test_a_new_frame_and_its_nowcast_come_by_themselves(opened, north):
+    page = opened
+    page.wait_for_timeout(300)  # the first event tells what is known
+    north.observe(NOON + timedelta(minutes=5), band(3))
+    expect(page.locator(".time-local")).to_have_text("14:05")
+    expect(page.locator(".time-kind")).to_have_text("Observed, newest frame")
+    north.forecast([band(4), band(5)])
+    expect(page.locator(".source-facts")).to_contain_text("nowcast of 14:05")
+    expect(page.locator(".time-ticks .forecast")).to_have_count(2)
+    expect(page.locator("#map")).to_have_attribute("aria-busy", "false")
+    assert colour(page, 28)[3] == 255
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "words"),
+    [
+        (
+            {"status": "delayed", "age_minutes": 14.0},
+            "warn",
+            "The newest radar frame is 14 min old; one is due every 5",
+        ),
+        ({"status": "partial", "reason": "2 of 13 frames are missing"}, "warn", "incomplete: 2 of 13 frames"),
+        ({"status": "unavailable", "reason": "the newest frame is 90 min old"}, "bad", "Do not rely on this map: the"),
+        ({"reference_time": None}, "good", "There is no nowcast yet: the map shows what was observed."),
+    ],
+)
+def test_what_is_wrong_with_the_feed_is_said(live, north, answer, level, words):
+    """The state of the feed is simulated."""
+    live.route("**/tiles.json", lambda route: route.fulfill(json=route.fetch().json() | answer))
+    live.goto(north.url)
+    expect(live.locator(f".chip.{level}")).to_be_visible()
+    expect(live.locator(".notice")).to_contain_text(words)
+
+
+def test_on_a_phone_map_and_time_bar_are_on_one_screen(live, north):
+    live.set_viewport_size({"width": 390, "height": 844})
+    live.goto(north.url)
+    expect(live.locator(".time-kind")).to_have_text("Observed, newest frame")
+    map_box, bar = live.locator("#map").bounding_box(), live.locator("#time").bounding_box()
+    assert map_box["height"] > 300
+    assert bar["y"] + bar["height"] <= 844
+    root = "document.documentElement"
+    assert live.evaluate(f"[{root}.scrollWidth - {root}.clientWidth, {root}.scrollHeight - {root}.clientHeight]") == [
+        0,
+        0,
+    ]
 
 
 def test_a_service_without_feeds_says_so(browser_context, stack):

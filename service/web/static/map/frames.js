@@ -13,6 +13,7 @@ export function urgency(frames, current, isPlaying) {
 
 export function drawFrames(map, state) {
   const listeners = new Set();
+  const others = new Set(); // what else is drawn with a frame, such as that of another model
   let stack = null;
   let drawnFrom = ""; // of which kind of source the stack is made: its bounds and zooms
   let isPlaying = false;
@@ -47,11 +48,22 @@ export function drawFrames(map, state) {
 
   state.on(["source", "frame", "layer"], update);
   update();
+  const every = (test) => [...others].every(test);
   return {
-    isReady: (frame) => stack !== null && stack.isReady(templateOf(frame)),
+    isReady: (frame) => stack !== null && stack.isReady(templateOf(frame)) && every((other) => other.isReady(frame)),
     // Whether the picture on the map is that of the frame that the time bar shows.
-    isDrawn: () => !state.frame || !state.source.bounds || (stack !== null && stack.shown() === templateOf(state.frame) && !stack.isLoading()),
+    isDrawn() {
+      if (!state.frame || !state.source.bounds) return true;
+      return stack !== null && stack.shown() === templateOf(state.frame) && !stack.isLoading() && every((other) => other.isDrawn());
+    },
     hasGaps: () => stack !== null && stack.hasGaps(),
+    // Adds something that is drawn with each frame: { isReady(frame), isDrawn() }. Returns what ends that.
+    with(other) {
+      others.add(other);
+      return () => others.delete(other);
+    },
+    tell,
+    isPlaying: () => isPlaying,
     play(playing) {
       isPlaying = playing;
       update();

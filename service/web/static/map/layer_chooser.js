@@ -11,16 +11,20 @@ function node(name, attributes = {}, ...children) {
   return element;
 }
 
-export function layerChooser(element, map, state) {
+export function layerChooser(element, legend, map, state) {
   const open = node("button", { type: "button", className: "button layers-open" });
   const choices = node("fieldset", { className: "layers-choices" });
   const opacity = node("input", { type: "range", min: 20, max: 100, value: 100 });
-  const panel = node("div", { className: "layers-panel", hidden: true }, choices, node("label", { className: "layers-opacity" }, text("layer.opacity"), opacity));
-  const legend = node("div", { className: "legend" });
+  const models = node("select", { className: "layers-compare" });
+  const compare = node("label", { className: "layers-more" }, text("compare.with"), models);
+  const panel = node("div", { className: "layers-panel", hidden: true }, choices, node("label", { className: "layers-more" }, text("layer.opacity"), opacity), compare);
   open.setAttribute("aria-expanded", "false");
   open.addEventListener("click", () => show(panel.hidden));
-  opacity.addEventListener("input", () => { map.getPane("radar").style.opacity = opacity.value / 100; });
-  element.append(open, panel, legend);
+  opacity.addEventListener("input", () => {
+    for (const pane of ["radar", "compare"]) map.getPane(pane).style.opacity = opacity.value / 100;
+  });
+  models.addEventListener("change", () => state.set({ compare: models.value || null }));
+  element.append(open, panel);
 
   function show(visible) {
     panel.hidden = !visible;
@@ -29,11 +33,15 @@ export function layerChooser(element, map, state) {
 
   function draw() {
     const { source } = state;
-    element.hidden = !source?.layers.length;
+    element.hidden = legend.hidden = !source?.layers.length;
     if (element.hidden) return;
     const chosen = source.layerOf(state.layer);
     open.replaceChildren(icon("layers"), node("span", { textContent: titleOf(chosen) }));
     choices.replaceChildren(node("legend", { className: "visually-hidden", textContent: text("layer.choose") }), ...source.layers.map((layer) => choice(layer, layer === chosen)));
+    const others = source.models.filter(({ own }) => !own);
+    compare.hidden = !others.length;
+    models.replaceChildren(node("option", { value: "", textContent: text("compare.none") }), ...others.map(({ model }) => node("option", { value: model, textContent: model.replace("@", " ") })));
+    models.value = state.compare ?? "";
     drawDrawn();
   }
 

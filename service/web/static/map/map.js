@@ -21,7 +21,7 @@ export function makeMap(element, state) {
     worldCopyJump: true,
   });
   map.createPane("radar").style.zIndex = RADAR_Z;
-  L.control.attribution({ prefix: "" }).addTo(map); // the first one is at the bottom
+  L.control.attribution({ prefix: "" }).addTo(map); // the first one is the lowest
   L.control.zoom({ position: "bottomright", zoomInTitle: text("map.zoomIn"), zoomOutTitle: text("map.zoomOut") }).addTo(map);
   const buttons = [["fit", "map.fit", () => fit()]];
   if (document.fullscreenEnabled) buttons.push(["fullScreen", "map.fullScreen", fullScreen]);

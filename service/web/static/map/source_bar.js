@@ -3,7 +3,7 @@
 import { clock, number, text } from "../messages.js";
 
 const TICK_MS = 5000;
-const NO_CONTACT_MINUTES = { warn: 1, bad: 5 };
+const NO_CONTACT_MINUTES = { warn: 2, bad: 5 };
 const LEVELS = { ok: "good", delayed: "warn", partial: "warn", unavailable: "bad" };
 
 const minutes = (value) => number(Math.round(value), { maximumFractionDigits: 0 });

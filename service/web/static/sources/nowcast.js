@@ -1,12 +1,11 @@
 // One nowcast of an upload: its frames do not change.
 
-import { pointOf } from "./point.js";
 import { Source, tileJson } from "./source.js";
 
 const pathOf = (id) => `v1/nowcasts/${encodeURIComponent(id)}`;
 
 export async function nowcastSource(id) {
   return new Source("nowcast", id, await tileJson(pathOf(id)), {
-    point: (lat, lon, options) => pointOf(pathOf(id), lat, lon, options),
+    path: pathOf(id),
   });
 }

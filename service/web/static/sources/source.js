@@ -2,12 +2,14 @@
 // bar and the card of a place know sources only. When something new comes there is a new one.
 
 import { json } from "../api.js";
+import { pointOf } from "./point.js";
 
 export class Source {
   #received = Date.now();
 
-  // `tiles`: the TileJSON. `follow(onChange)`: calls it with each newer source, and returns what ends that.
-  constructor(kind, name, tiles, { point, follow = () => () => {} }) {
+  // `tiles`: the TileJSON. `path`: the address of the feed or nowcast. `follow(onChange)`: calls it with each newer source,
+  // and returns what ends that. `of(model)`: the same by another model.
+  constructor(kind, name, tiles, { path, follow = () => () => {}, of = null }) {
     Object.assign(this, {
       kind,
       name,
@@ -30,11 +32,17 @@ export class Source {
         interval_minutes: tiles.interval_minutes,
         radar_product: tiles.radar_product,
       },
-      point,
+      path,
       subscribe: follow,
+      of,
     });
     this.isLive = kind === "feed";
     this.since = new Date(tiles.now);
+  }
+
+  // The forecast for a place, in one shape for feeds and uploads.
+  point(lat, lon, options) {
+    return pointOf(this.path, lat, lon, options);
   }
 
   // The time by the source's clock, which goes on; of an upload it stands at its reference time.
@@ -74,5 +82,5 @@ export class Source {
   }
 }
 
-// The TileJSON of a feed or a nowcast, by its path.
-export const tileJson = (path) => json(`${path}/tiles.json`);
+// The TileJSON of a feed or a nowcast, by its path; of another model of the feed where one is given.
+export const tileJson = (path, model = null) => json(`${path}/tiles.json${model ? `?model=${encodeURIComponent(model)}` : ""}`);
