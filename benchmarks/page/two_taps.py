@@ -41,7 +41,6 @@ WIDE: Final = {"width": 1280, "height": 800}
 FRAMES_AHEAD: Final = 4
 SCALE: Final = 2
 MARGIN: Final = 24
-COLOURS: Final = 256
 READY_SECONDS: Final = 300.0
 ARGUMENTS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
@@ -77,16 +76,15 @@ def main() -> None:
         pictures = _taps(phone, url, args.town)
         if args.page:
             wide = browser.new_page(viewport=WIDE, locale="en-GB", timezone_id=args.time_zone, color_scheme=args.scheme)
-            Image.open(io.BytesIO(_page(wide, phone.url))).convert("RGB").quantize(COLOURS).save(
-                args.page, optimize=True
-            )
+            args.page.write_bytes(_page(wide, phone.url))
         browser.close()
-    _strip(pictures).quantize(COLOURS).save(args.strip, optimize=True)
+    _strip(pictures).save(args.strip, optimize=True)
 
 
 def _taps(page: Page, url: str, town: str) -> list[bytes]:
     """Return the screen as it opens, after the first tap and what is typed, and after the second tap."""
     page.goto(url)
+    page.wait_for_selector(".time-ticks .observed")
     page.wait_for_selector("#map[aria-busy=false]")
     pictures = [page.screenshot()]
     page.tap("#search-input")
@@ -118,7 +116,7 @@ def _strip(pictures: Sequence[bytes]) -> Image.Image:
     strip = Image.new("RGB", (len(screens) * (width + MARGIN) + MARGIN, height + 2 * MARGIN), "#c3ccd4")
     for number, screen in enumerate(screens):
         strip.paste(screen, (MARGIN + number * (width + MARGIN), MARGIN))
-    strip.thumbnail((1500, 1500))
+    strip.thumbnail((1200, 1200))
     return strip
 
 
