@@ -31,7 +31,7 @@ def town(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("town")
     settings = Settings(data_dir=folder, broker_url=NO_REDIS)
-    settings.feeds_path.write_text(FEEDS)
+    settings.feeds_path.write_text(FEEDS + FEEDS.replace("north", "chances"))
     app = create_app(settings)
     feed = LiveFeed(app, folder)
     for minutes in (10, 5, 0):
@@ -44,6 +44,7 @@ def town(tmp_path_factory):
     for array in (rain, members, probability):
         array[..., 56:] = np.nan
     feed.forecast(rain, probability=probability, members=members, thresholds_mm_h=(0.1, 2.0))
+    LiveFeed(app, folder, "chances").history(NOON)
     with served(app) as client:
         feed.url = str(client.base_url).rstrip("/")
         yield feed
@@ -151,6 +152,15 @@ def test_the_meteogram_moves_with_the_time_bar_and_moves_it(live, north):
     expect(page.locator(".meteogram")).to_contain_text("not scored")
     rows = page.locator("#place-values tbody tr")
     expect(rows.filter(has_text="14:20")).to_have_text(re.compile("14:2012:20forecast80 to 880 %"))
+
+
+def test_without_members_probabilities_tell_the_range_and_nothing_tells_how_sure(live, north):
+    page = at(live, north, f"{LAT},{LON - 4 * PIXEL:.3f}", feed="chances")
+    expect(sentence(page)).to_have_text(
+        "Moderate precipitation within 5 min, over by 14:10; how sure is not known", use_inner_text=True
+    )
+    expect(page.locator(".meteogram .range")).to_have_count(1)
+    expect(page.locator("#place-facts")).to_contain_text("2 mm/h, at any one timeup to 30 %")
 
 
 def test_own_places_stay_on_the_device_and_in_the_address_in_their_order(live, north):

@@ -29,6 +29,15 @@ def choose(page, name):
     page.get_by_role("radio", name=name, exact=True).check()
 
 
+def test_the_sentence_of_an_upload_tells_when_by_the_clock(page, stack, uncertain):
+    page.goto(f"{stack.url}/?nowcast={uncertain}&place=50.03,5.43")
+    expect(page.locator("#place-sentence")).to_have_text(
+        "Moderate precipitation starting between 14:15 and 14:30, heaviest around 14:20, likely over by 15:15; "
+        "70 % sure"
+    )
+    expect(page.locator("#place-about")).to_have_text("Seen from 14:00 (12:00 UTC), the newest frame.")
+
+
 def test_a_probability_is_chosen_as_the_layer_of_the_map(opened, middle):
     page, legend, kind = opened, opened.locator(".legend"), opened.locator(".time-kind")
     expect(legend).to_contain_text("Precipitation rate, mm/h")
