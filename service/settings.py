@@ -69,6 +69,11 @@ class Settings(EngineSettings, BaseSettings):
         "Not set: nothing is loaded from another host.",
     )
     base_map_attribution: str | None = Field(None, description="Whom the map names for the tiles of base_map_url.")
+    embed_origins: str | None = Field(
+        None,
+        description="Origins of other web pages that may show the widget (/embed) in a frame, separated by commas, "
+        "such as https://www.example.org. Not set: none.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
         None, description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat."
@@ -303,7 +308,7 @@ class Settings(EngineSettings, BaseSettings):
     )
     access_log: bool = Field(False, description="Whether the gateway logs a line for each request.")
 
-    @field_validator("cors_origins")
+    @field_validator("cors_origins", "embed_origins")
     @classmethod
     def _origins_are_whole(cls, origins: str | None) -> str | None:
         """Refuse `*`, paths and names without a scheme: an origin is what browsers send as `Origin`."""
@@ -397,6 +402,9 @@ class Settings(EngineSettings, BaseSettings):
     def base_map_host(self) -> str | None:
         """Scheme and host of `base_map_url`, as a Content-Security-Policy names them."""
         return None if self.base_map_url is None else "/".join(self.base_map_url.split("/")[:3])
+    def embedding_origins(self) -> list[str]:
+        """The origins of `embed_origins`."""
+        return _items(self.embed_origins)
 
     @property
     def embedded(self) -> bool:

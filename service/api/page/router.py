@@ -64,6 +64,15 @@ async def openapi(request: Request, context: ContextDep) -> JSONResponse:
     return JSONResponse(of_open_service(description) if await context.authenticator.is_open() else description)
 
 
+@router.get("/embed", include_in_schema=False)
+async def embed(request: Request, context: ContextDep) -> Response:
+    """Return the widget, which the pages may frame that the operator names."""
+    headers = with_base_map(PAGE_HEADERS, context.settings)
+    ancestors = " ".join(["frame-ancestors 'self'", *context.settings.embedding_origins])
+    policy = headers[POLICY].replace("frame-ancestors 'self'", ancestors)
+    return html("embed").response(request.headers, {**headers, POLICY: policy})
+
+
 @router.get(
     "/sample",
     tags=["page"],

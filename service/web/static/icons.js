@@ -9,6 +9,7 @@ const LINES = {
   forward: "M9 5l7 7-7 7",
   fit: "M4 12h16M12 4v16M4 12l3-3M4 12l3 3M20 12l-3-3M20 12l-3 3M12 4l-3 3M12 4l3 3M12 20l-3-3M12 20l3-3",
   fullScreen: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  share: "M12 15V4M8 8l4-4 4 4M5 12v8h14v-8",
   layers: "M12 4l9 5-9 5-9-5zM3 14l9 5 9-5",
   key: "M14 10a4 4 0 1 0-3.5 4l1.5 1.5h2V17h2v2h4v-4l-6.2-6.2",
   here: "M12 6a6 6 0 1 0 0 12a6 6 0 1 0 0-12M12 11a1 1 0 1 0 0 2a1 1 0 1 0 0-2M12 1v5M12 18v5M1 12h5M18 12h5",

@@ -11,6 +11,7 @@ import { timeBar } from "./map/time_bar.js";
 import { text } from "./messages.js";
 import { attach as attachPlace } from "./place/place.js";
 import { attach as attachPush } from "./push/push.js";
+import { attach as attachShare } from "./share/share.js";
 import { feeds, feedSource, newestOf } from "./sources/feed.js";
 import { nowcastSource } from "./sources/nowcast.js";
 import { createState } from "./state.js";
@@ -35,6 +36,7 @@ timeBar(byId("time"), state, play, frames);
 attachPlace(byId("place"), state, map);
 byId("place-values")?.before(byId("push")); // on the card of the place
 attachPush(byId("push"), state, () => byId("place-title")?.textContent);
+attachShare(byId("share"), state, map);
 
 let opening = 0;
 let opened = null; // the name of the feed
