@@ -402,6 +402,8 @@ class Settings(EngineSettings, BaseSettings):
     def base_map_host(self) -> str | None:
         """Scheme and host of `base_map_url`, as a Content-Security-Policy names them."""
         return None if self.base_map_url is None else "/".join(self.base_map_url.split("/")[:3])
+
+    @property
     def embedding_origins(self) -> list[str]:
         """The origins of `embed_origins`."""
         return _items(self.embed_origins)
