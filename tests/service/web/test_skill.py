@@ -281,6 +281,13 @@ def test_a_feed_without_scores_says_when_the_first_ones_come(live, scored):
     assert chosen(page) == {"feed": "scored"}
 
 
+def test_the_map_links_to_what_its_nowcasts_were_worth(live, scored):
+    live.goto(f"{scored.url}/?feed=north")
+    live.get_by_role("link", name="nowcast of 14:00").click()
+    expect(live.locator("#sentence")).to_have_text("No forecast of this feed has been compared with the radar yet.")
+    expect(live.get_by_role("combobox", name="Feed or model")).to_have_value("feed=north")
+
+
 def test_too_few_cases_are_said_before_the_figures(live, scored):
     page = live
     page.goto(f"{scored.url}/skill?feed=scored&window=24")

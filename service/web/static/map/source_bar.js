@@ -35,7 +35,7 @@ export function sourceBar(element, notice, state, { feeds, contact }) {
   const chooser = node("select", { className: "source-feed" });
   const title = node("h1", { className: "source-title" });
   const chip = node("span", { className: "chip" });
-  const facts = node("span", { className: "source-facts" });
+  const facts = node("a", { className: "source-facts", title: text("skill.title") });
   const sentence = node("p", { className: "notice" });
   chooser.setAttribute("aria-label", text("source.feed"));
   chooser.addEventListener("change", () => state.set({ feed: chooser.value }));
@@ -55,6 +55,7 @@ export function sourceBar(element, notice, state, { feeds, contact }) {
     chooser.value = state.feed;
     title.textContent = source?.isLive === false ? text("source.upload") : state.feed ?? "";
     chip.hidden = !source?.isLive;
+    facts.removeAttribute("href");
     if (!source) {
       facts.textContent = sentence.textContent = "";
       return;
@@ -63,6 +64,8 @@ export function sourceBar(element, notice, state, { feeds, contact }) {
     chip.className = `chip ${level}`;
     chip.textContent = words || text("source.noRadar");
     facts.textContent = source.reference_time === null ? "" : text("source.nowcast", { time: clock(source.reference_time), model: (source.model ?? "").replace("@", " ") });
+    if (source.isLive && source.reference_time !== null) facts.href = `skill?feed=${encodeURIComponent(state.feed)}`;
+    else if (source.model) facts.href = `skill?model=${encodeURIComponent(source.model)}`;
     const noNowcast = source.reference_time === null && source.frames.length ? text("source.noNowcast") : "";
     setNotice([wrong || noNowcast, source.note].filter(Boolean).join(" "), level);
   }
