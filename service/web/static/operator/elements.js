@@ -38,12 +38,14 @@ export const button = (label, onclick, { kind = "quiet", about = null } = {}) =>
 // Text that the service writes is English.
 export const served = (words) => node("span", { lang: "en" }, words);
 
-// "14:05", on another day "30 Nov 14:05"; with UTC where it is asked for.
+// "14:05", on another day "30 Nov 14:05", with its year where that is another; with UTC where it is asked for.
 export function time(iso, { utc = false } = {}) {
   if (!iso) return text("operator.never");
   const when = new Date(iso);
-  const today = when.toDateString() === new Date().toDateString();
-  const local = today ? clock(when) : `${date(when, { day: "numeric", month: "short" })} ${clock(when)}`;
+  const now = new Date();
+  const year = when.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  const today = when.toDateString() === now.toDateString();
+  const local = today ? clock(when) : `${date(when, { day: "numeric", month: "short", year })} ${clock(when)}`;
   const shown = node("time", { dateTime: iso }, local);
   const quiet = utc ? node("span", { className: "quiet" }, ` (${clock(when, { timeZone: "UTC" })} UTC)`) : null;
   return node("span", { className: "when" }, shown, quiet);
