@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -131,11 +132,12 @@ def _record(session: Session, subscription: PushSubscription, found: Found) -> i
 
 def _content(subscription: PushSubscription, found: Found, judgement: Judgement) -> dict[str, Any]:
     """Return what the service worker of the page makes a notification of."""
+    place = f"{round(subscription.lat, 4)},{round(subscription.lon, 4)}"
     return {
         "id": subscription.id,
         "name": subscription.name,
         "language": subscription.language,
-        "address": f"?feed={subscription.feed}&place={subscription.lat:g},{subscription.lon:g}",
+        "address": f"?feed={quote(subscription.feed)}&place={place},{quote(subscription.name)}",
         "limit": subscription.rain_rate,
         "of_probability": subscription.probability is not None,
         "reference_time": found.reference_time.isoformat(),

@@ -21,6 +21,8 @@ from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.settings import BadSetting
+from model.core.warning_condition import Judgement
+from service.feeds.alerts.recording import Found
 from service.jobs.database import load, writing
 from service.jobs.job import JobStatus
 from service.jobs.outbox import Outbox
@@ -134,7 +136,7 @@ def test_a_browser_is_told_once_before_each_rain(radar: Radar) -> None:
     assert (call.path, message["language"], message["address"]) == (
         "/push/browser-1",
         "de",
-        f"?feed=north&place={RAIN[1]:g},{RAIN[0]:g}",
+        f"?feed=north&place={round(RAIN[1], 4)},{round(RAIN[0], 4)},Town",
     )
     assert (message["onset"][:16], message["lead_minutes"]) == ("2026-06-01T12:10", 5)
     assert message["rain_rate"] == pytest.approx(8, rel=0.02)
@@ -142,10 +144,21 @@ def test_a_browser_is_told_once_before_each_rain(radar: Radar) -> None:
     assert 0 < int(call.headers["TTL"]) <= 600
     assert b"Town" not in call.body
     assert radar.frame(10, 9) == []  # it still rains
-    assert [radar.frame(minutes, 0) for minutes in (15, 20)] == [[], []]
-    assert radar.frame(25, 8) == []  # a break of two nowcasts is none
-    assert [radar.frame(minutes, 0) for minutes in (30, 35, 40)] == [[], [], []]
-    assert radar.frame(45, 8) == ["Town"]
+
+
+def test_rain_that_comes_and_goes_is_told_once(radar: Radar) -> None:
+    subscription = radar.subscribe(RAIN)
+
+    def told(number: int, rains: bool | None) -> int:
+        time = datetime(2026, 6, 1, 12, tzinfo=UTC) + timedelta(minutes=5 * number)
+        judgement = Judgement(holds=rains, onset=time if rains else None, lead_minutes=5.0 if rains else None)
+        found = Found(reference_time=time, to_raise=judgement, to_stay=judgement)
+        return radar.push.record({subscription.id: found})
+
+    dry = [False, False, False]
+    nowcasts = [True, True, False, False, True, False, None, *dry, True]  # None: not known
+    assert [told(number, rains) for number, rains in enumerate(nowcasts)] == [1, *[0] * 9, 1]
+    assert told(10, True) == 0  # the same nowcast, judged by another worker
 
 
 def test_a_probability_of_the_feed_counts(radar: Radar) -> None:

@@ -15,7 +15,7 @@ export function all() {
 }
 
 const keep = (subscriptions) => localStorage.setItem(NAME, JSON.stringify(subscriptions));
-const rounded = (degrees) => Math.round(degrees * 1e5) / 1e5;
+const rounded = (degrees) => Math.round(degrees * 1e4) / 1e4; // as the address of the page has places
 
 export const find = ({ feed, lat, lon }) =>
   all().find((known) => known.feed === feed && known.lat === rounded(lat) && known.lon === rounded(lon));
