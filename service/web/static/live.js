@@ -1,6 +1,7 @@
 // The page of the map: opens what the address names, or the feed with the newest nowcast, and joins the rooms of the page.
 
 import { attachGround } from "./ground/ground.js";
+import { showAnimation } from "./map/animation.js";
 import { compareModels } from "./map/compare.js";
 import { drawFrames } from "./map/frames.js";
 import { layerChooser } from "./map/layer_chooser.js";
@@ -94,6 +95,11 @@ function fail(problem) {
     return;
   }
   state.set({ source: null, frame: null, problem });
+  if (problem.type?.endsWith("/not-on-earth")) {
+    showSentence(text("live.notOnEarth"), text("live.notOnEarthHint"));
+    showAnimation(byId("empty-picture"), state.nowcast).catch(() => {}); // the sentence stands
+    return;
+  }
   showSentence(problem.title, [problem.detail, problem.hint].filter(Boolean).join(" "));
   if (problem.status === 0 || problem.status >= 500) setTimeout(open, AGAIN_MS);
 }

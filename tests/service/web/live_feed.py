@@ -49,7 +49,7 @@ class LiveFeed:
             grid=GRID,
         )
         key = f"frames/{self.name}-{time:%H%M}.nc"
-        self._store(sequence, key)
+        self.store(sequence, key)
         frame = DecodedFrame(
             valid_time=time, key=key, digest=sequence.digest(), grid="g", pixels=1, size=1, coverage=1.0
         )
@@ -89,8 +89,8 @@ class LiveFeed:
         )
         claimed = self.context.ledger.claim(job.id, 60)
         self.context.ledger.record_model(claimed, model_used=model_used, note="")
-        self._store(forecast, result_key(job.id))
-        self._store(self._observed, input_key(job.id))
+        self.store(forecast, result_key(job.id))
+        self.store(self._observed, input_key(job.id))
         self.context.ledger.succeed(claimed, result_key=result_key(job.id), input_key=input_key(job.id))
         return job.id
 
@@ -102,7 +102,8 @@ class LiveFeed:
         likely = np.stack([np.stack(rain) * 0.16, np.stack(rain) * 0.06])  # 80 % and 30 % where it rains
         return self.forecast(rain, probability=likely.astype(np.float32))
 
-    def _store(self, item, key):
+    def store(self, item, key):
+        """Put a forecast or frames into the store."""
         path = self.folder / "file.nc"
         path.unlink(missing_ok=True)
         write_netcdf(item, path)

@@ -9,7 +9,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 expect = playwright.expect
 
 ADDRESSES = {"map": "?feed=north&place=52.1,5.2,Utrecht&map=9/52.1/5.2", **{name: name for name in PAGES}}
-FOLLOWING = {"map": "#map[aria-busy=false] .leaflet-radar-pane canvas", "operator": "#keys .empty"}
+FOLLOWING = {"map": ".tick.current.ready", "operator": "#keys .empty"}
 """Pages that follow events, so that the network is never idle: what is there once they are drawn."""
 EVERY = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}

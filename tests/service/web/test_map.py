@@ -3,8 +3,14 @@
 import re
 from datetime import timedelta
 
+import numpy as np
 import pytest
+from pyproj import CRS
 
+from model.core.forecast_file import Forecast
+from model.core.grid import Grid
+from service.jobs.job import Job
+from service.store import result_key
 from tests.patience import wait_until
 from tests.service.web.conftest import NOON
 from tests.service.web.live_feed import LAT, LON, PIXEL, band
@@ -13,6 +19,7 @@ from tests.service.web.map_pixels import colour_at
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
+MARS = "ESRI:104905"
 NOON_VIEW = "map=9/52.1/5.2"
 RECORD_TIMES = """() => {
   const time = document.querySelector(".time-local");
@@ -164,6 +171,25 @@ def test_what_is_wrong_with_the_feed_is_said(live, north, answer, level, words):
     live.goto(north.url)
     expect(live.locator(f".chip.{level}")).to_be_visible()
     expect(live.locator(".notice")).to_contain_text(words)
+
+
+def test_a_nowcast_that_lies_nowhere_on_the_earth_is_shown_as_an_animation(live, north):
+    grid = Grid.regular(CRS.from_user_input(MARS), shape=(40, 40), pixel_size=0.1, centre=(5.0, 50.0))
+    forecast = Forecast(
+        rain_rate=np.full((2, 40, 40), 5.0, np.float32),
+        reference_time=np.datetime64("2026-06-01T12:00", "ns"),
+        lead_minutes=np.array([5.0, 10.0]),
+        grid=grid,
+        attributes={},
+    )
+    ledger = north.context.ledger
+    job = ledger.claim(ledger.create(Job(model="auto", steps=2, inputs=[])).id, 60)
+    north.store(forecast, result_key(job.id))
+    ledger.succeed(job, result_key=result_key(job.id), input_key=None)
+    live.goto(f"{north.url}/?nowcast={job.id}")
+    expect(live.get_by_role("heading", name="These frames have no place on the map")).to_be_visible()
+    picture = live.get_by_role("img", name="Animation of the observed and forecast frames")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_on_a_phone_map_and_time_bar_are_on_one_screen(live, north):
