@@ -94,6 +94,7 @@ ROUTES = {
     ("POST", "/v1/keys"): "createKey",
     ("DELETE", "/v1/keys/{key_id}"): "revokeKey",
     ("GET", "/edr"): "getEdrLandingPage",
+    ("GET", "/edr/asyncapi"): "getEdrChannels",
     ("GET", "/edr/conformance"): "getEdrConformance",
     ("GET", "/edr/collections"): "getCollections",
     ("GET", "/edr/collections/{collectionId}/instances/{instanceId}"): "getInstance",
