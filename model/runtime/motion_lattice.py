@@ -16,9 +16,9 @@ from model.runtime.motion import estimate_motion
 
 NODES: Final = 32
 """Points of the lattice along the longer side of the domain."""
-FRAMES: Final = 3
-"""The newest frames show how rain moves now."""
-MAX_SIDE: Final = 2048
+FRAMES: Final = 2
+"""The newest frames show how rain moves now; each one more takes half as long again."""
+MAX_SIDE: Final = 1024
 """Of longer domains every second pixel is read, or every third, ...: motion is smooth."""
 EARTH: Final = Geod(ellps="WGS84")
 
