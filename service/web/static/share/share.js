@@ -33,6 +33,7 @@ export function embedCode(state) {
 
 export function attach(element, state, map) {
   const open = node("button", { type: "button", className: "button share-open", onclick: show }, icon("share"), node("span", { textContent: text("share.share") }));
+  open.setAttribute("aria-label", text("share.share")); // on a phone it is the icon alone
   const dialog = node("dialog", { className: "share card" });
   dialog.setAttribute("aria-label", text("share.share"));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); }); // beside it
