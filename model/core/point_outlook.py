@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from model.core.members_summary import MembersSummary
@@ -171,7 +169,7 @@ def point_outlook(
     about["members"] = members.count if members is not None and told.basis == "members" else 0
     if state in ("dry", "dry-where-known"):
         return PointOutlook(**about)
-    spell = _spell(summary, np.asarray(rain_rate_mm_h, np.float64), times, now_mm_h)
+    spell = _spell(summary, rain_rate_mm_h, times, now_mm_h)
     return PointOutlook(
         **about,
         **spell._asdict(),
@@ -265,7 +263,7 @@ def _before(time: datetime, times: Sequence[datetime], now: datetime) -> datetim
     return times[step - 1] if step else min(now, time)
 
 
-def _spell(summary: PointSummary, rain: NDArray[np.float64], times: Sequence[datetime], now_mm_h: float) -> _Spell:
+def _spell(summary: PointSummary, rain: Sequence[float], times: Sequence[datetime], now_mm_h: float) -> _Spell:
     """Return what the field has of the first spell, and what is heavier after it, or than what falls now."""
     raining = summary.state == "raining"
     first = 0 if raining or summary.starts is None else times.index(summary.starts)
@@ -285,11 +283,13 @@ def _spell(summary: PointSummary, rain: NDArray[np.float64], times: Sequence[dat
     )
 
 
-def _peak(rain: NDArray[np.float64]) -> tuple[float, int]:
-    """Return the highest rain rate and its index; 0 where there is none that reads as rain."""
-    known = np.nan_to_num(rain, nan=0.0)
-    at = int(known.argmax()) if known.size else 0
-    return (float(known[at]), at) if known.size else (0.0, 0)
+def _peak(rain: Sequence[float]) -> tuple[float, int]:
+    """Return the highest rain rate and its index; 0 where there is none that reads as rain. NaN is passed over."""
+    highest, at = 0.0, 0
+    for step, rate in enumerate(rain):
+        if rate > highest:
+            highest, at = rate, step
+    return highest, at
 
 
 def _may_reach(
