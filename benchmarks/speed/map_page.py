@@ -37,12 +37,15 @@ BYTES: Final = """() => [performance.getEntriesByType('navigation')[0], ...perfo
   .reduce((sum, entry) => sum + entry.transferSize, 0)"""
 ALL_READY: Final = "count => document.querySelectorAll('.time-ticks .ready').length === count"
 RECORD: Final = """() => {
+  window.stop?.();
   window.drawn = [];
   window.refreshes = 0;
+  let counts = true;
   const time = document.querySelector('.time-local');
-  new MutationObserver(() => window.drawn.push(performance.now()))
-    .observe(time, {attributes: true, attributeFilter: ['datetime']});
-  const count = () => { window.refreshes += 1; requestAnimationFrame(count); };
+  const observer = new MutationObserver(() => window.drawn.push(performance.now()));
+  observer.observe(time, {attributeFilter: ['datetime']});
+  const count = () => { window.refreshes += 1; if (counts) requestAnimationFrame(count); };
+  window.stop = () => { counts = false; observer.disconnect(); };
   requestAnimationFrame(count);
 }"""
 
