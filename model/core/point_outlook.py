@@ -81,6 +81,12 @@ class PointOutlook(BaseModel):
         "that it is over at `over_by`. By members their share; by probabilities that of the likeliest time, which is a "
         "lower bound. null: not known.",
     )
+    threshold_mm_h: float | None = Field(
+        None, description="Where nothing tells how sure: the lowest threshold whose probability is known."
+    )
+    threshold_probability: float | None = Field(
+        None, description="Highest probability of that threshold at any one time; null: not known."
+    )
     basis: Basis = Field("field", description="What tells `probability`, start and end.")
     members: int = Field(0, description="Of how many members shares are counted.")
     likeliest: datetime | None = Field(None, description="The likeliest time, by probabilities.")
@@ -124,6 +130,7 @@ def point_outlook(
     probability_of_rain: Sequence[float] = (),
     probabilities: ProbabilitySummary | None = None,
     members: MembersSummary | None = None,
+    lowest_threshold: tuple[float, float] | None = None,
     precipitation: Precipitation = "precipitation",
 ) -> PointOutlook:
     """Return what is to be told of a place.
@@ -144,6 +151,9 @@ def point_outlook(
         Probability of rain at each of the times, NaN where it is not known; empty where nothing tells it.
     probabilities, members
         Their summaries; None where there are none.
+    lowest_threshold
+        The lowest threshold (mm h-1) that has probabilities, and the highest of these; told where those of rain, which
+        begins below it, are not known.
     precipitation
         What falls.
     """
@@ -166,6 +176,8 @@ def point_outlook(
     )
     state = _state(summary, told)
     about |= {"state": state, "basis": told.basis, "probability": told.probability, "likeliest": told.likeliest}
+    if told.probability is None and lowest_threshold is not None and not raining:
+        about["threshold_mm_h"], about["threshold_probability"] = lowest_threshold
     about["members"] = members.count if members is not None and told.basis == "members" else 0
     if state in ("dry", "dry-where-known"):
         return PointOutlook(**about)

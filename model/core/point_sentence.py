@@ -98,7 +98,7 @@ class _Writer:
             return self._text("dry.someKnown", noun=self._noun, known=known, frames=outlook.frames)
         dry = self._text("dry", noun=self._noun, until=self._time("until", outlook.until))
         if outlook.probability is None:
-            return dry + self._text("sure.notKnown")
+            return dry + self._not_sure()
         if outlook.basis == "members":
             return dry + self._sure(1 - outlook.probability)
         return dry + self._text("dry.atMost", percent=max(1, round(100 * outlook.probability)))
@@ -147,13 +147,24 @@ class _Writer:
     def _chance(self) -> str:
         outlook = self._outlook
         if outlook.probability is None:
-            return "" if outlook.state == "raining" else self._text("sure.notKnown")
+            return "" if outlook.state == "raining" else self._not_sure()
         if outlook.state in ("raining", "coming") or outlook.probability >= LIKELY:
             return self._sure(outlook.probability)
         percent = round(100 * outlook.probability)
         if outlook.basis == "members":
             return self._text("chance.share", percent=percent) if percent else self._unlikely()
         return self._text("chance.then", percent=max(1, percent))
+
+    def _not_sure(self) -> str:
+        """Return what is known instead of how sure it is: a probability of more than any rain, or nothing."""
+        threshold, probability = self._outlook.threshold_mm_h, self._outlook.threshold_probability
+        if threshold is None or probability is None:
+            return self._text("sure.notKnown")
+        percent = max(1, round(100 * probability))
+        return self._text("chance.ofThreshold", percent=percent, threshold=self._number(threshold))
+
+    def _number(self, value: float) -> str:
+        return f"{value:g}".replace(".", self._messages["decimal"])
 
     def _sure(self, probability: float) -> str:
         """Return how sure it is. All of the members are no certainty, and a likeliest time is a lower bound."""

@@ -93,6 +93,7 @@ def point_series(
         probability_of_rain=[math.nan if each is None else each for each in probability_of_rain[passed:]],
         probabilities=of_probability,
         members=of_members,
+        lowest_threshold=_lowest_threshold(thresholds, by_threshold, passed),
         precipitation=precipitation_of(view.forecast.attributes.get(f"input_{PHASE}")),
     )
     style = style or SentenceStyle()
@@ -145,6 +146,15 @@ def _probability_of_rain(
         return by_threshold[thresholds_mm_h.index(DRY_RAIN_RATE_MM_H)]
     at_each_lead = np.asarray(members, np.float64).T[:, :, None]
     return [share_of_members(of_lead, DRY_RAIN_RATE_MM_H) for of_lead in at_each_lead]
+
+
+def _lowest_threshold(
+    thresholds_mm_h: tuple[float, ...], by_threshold: Sequence[list[float | None]], passed: int
+) -> tuple[float, float] | None:
+    """Return the lowest threshold and its highest probability to come; None where data are missing at any time."""
+    if not thresholds_mm_h or None in (ahead := by_threshold[0][passed:]) or not ahead:
+        return None
+    return thresholds_mm_h[0], max(value for value in ahead if value is not None)
 
 
 def pixel_at(

@@ -9,6 +9,7 @@ import pytest
 
 from model.core.members_summary import summarize_members
 from model.core.point_outlook import PointOutlook, intensity, point_outlook
+from model.core.point_sentence import SentenceStyle, sentence
 from model.core.point_summary import summarize_point
 from model.core.probability_summary import summarize_probability
 
@@ -145,3 +146,13 @@ def test_intensities_have_the_limits_of_the_wmo() -> None:
         *["heavy"] * 2,
         *["violent"] * 2,
     ]
+
+
+def test_without_the_probability_of_rain_that_of_the_lowest_threshold_is_told():
+    times = [at(5), at(10)]
+    rain = [0.0, 1.0]
+    summary = summarize_point(rain, times, now_mm_h=0.0, lead_minutes=[5.0, 10.0])
+    told = point_outlook(summary, rain, times, NOW, now_mm_h=0.0, lowest_threshold=(0.5, 0.56))
+    assert (told.basis, told.probability, told.threshold_mm_h, told.threshold_probability) == ("field", None, 0.5, 0.56)
+    assert sentence(told, NOW).endswith("; 0.5 mm/h or more: at most 56 % chance at any one time")
+    assert "0,5 mm/h oder mehr" in sentence(told, NOW, SentenceStyle(language="de"))
