@@ -114,11 +114,13 @@ function bars({ answer, values, legend, scored, horizontal: { times, step, x }, 
   });
 }
 
-// Times for which there is no value: a frame that is missing, or that is not here yet.
-function gaps({ horizontal: { times, step, x } }) {
+// Times for which there is no value: a frame that is missing is hatched. Between the newest frame and the first lead step
+// to come, nothing is missing: those frames are not here yet.
+function gaps({ answer, horizontal: { times, step, x } }) {
   return times.slice(1).flatMap((time, index) => {
     const [from, to] = [x(times[index]), x(time - step)];
-    return to - from < 1 ? [] : [svg("rect", { class: "missing gap", x: from, width: to - from, y: TOP, height: PLOT, fill: "url(#no-data)" })];
+    if (to - from < 1 || index === answer.past.length - 1) return [];
+    return [svg("rect", { class: "missing gap", x: from, width: to - from, y: TOP, height: PLOT, fill: "url(#no-data)" })];
   });
 }
 
