@@ -6,6 +6,7 @@ import { compareModels } from "./map/compare.js";
 import { drawFrames } from "./map/frames.js";
 import { layerChooser } from "./map/layer_chooser.js";
 import { makeMap, pictureMark } from "./map/map.js";
+import { drawMotion } from "./map/motion.js";
 import { player } from "./map/player.js";
 import { sourceBar } from "./map/source_bar.js";
 import { timeBar } from "./map/time_bar.js";
@@ -31,6 +32,7 @@ const bar = sourceBar(byId("source"), byId("notice"), state, {
   contact: () => (Date.now() - known.contact) / 60000,
 });
 pictureMark(byId("map-mark"), byId("map"), state, frames);
+drawMotion(map, state);
 compareModels(byId("compare"), map, state, frames);
 layerChooser(byId("layers-room"), byId("legend"), map, state);
 timeBar(byId("time"), state, play, frames);

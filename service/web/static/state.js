@@ -34,6 +34,7 @@ const PARAMETERS = [
   { key: "nowcast", parameter: "nowcast", read: same, write: same },
   { key: "layer", parameter: "layer", read: same, write: (layer) => (layer === "rain" ? "" : layer) },
   { key: "compare", parameter: "compare", read: same, write: same },
+  { key: "motion", parameter: "motion", read: (value) => value === "1", write: () => "1" },
   { key: "at", parameter: "at", read: time, write: (at) => at && minute(at) },
   { key: "place", parameter: "place", read: place, write: (at) => at && [degrees(at.lat), degrees(at.lon), ...(at.name ? [at.name] : [])].join(",") },
   { key: "places", parameter: "places", read: readPlaces, write: writePlaces },
@@ -59,6 +60,7 @@ export function createState(search = "") {
     nowcast: null,
     layer: "rain",
     compare: null,
+    motion: false,
     at: null, // the time that the user chose; null: the newest observed frame, whichever that is
     place: null,
     places: null, // the user's own; null: those of this device

@@ -139,6 +139,19 @@ def test_another_model_stands_at_the_right_of_a_bar(opened, north):
     assert left["x"] + left["width"] == pytest.approx(box["x"] + 0.8 * box["width"] - 8, abs=2)
 
 
+def test_arrows_tell_where_precipitation_is_moving(opened, north):
+    """The motion is simulated: towards the east from the middle."""
+    arrow = {"lon": LON, "lat": LAT, "to_lon": LON + 0.2, "to_lat": LAT, "speed_kmh": 55, "direction_deg": 90}
+    opened.route("**/motion.json", lambda route: route.fulfill(json={"arrows": [arrow], "minutes": 15}))
+    opened.locator(".layers-open").click()
+    opened.get_by_role("checkbox", name="Motion in 15 min, as arrows").check()
+    canvas = opened.locator(".leaflet-motion-pane canvas")
+    drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    wait_until(lambda: canvas.count() and canvas.evaluate(drawn), "an arrow")
+    opened.get_by_role("checkbox", name="Motion in 15 min, as arrows").uncheck()
+    wait_until(lambda: not canvas.evaluate(drawn), "the end of the arrows")
+
+
 def test_a_new_frame_and_its_nowcast_come_by_themselves(opened, north):
     page = opened
     page.wait_for_timeout(300)  # the first event tells what is known

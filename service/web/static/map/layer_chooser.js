@@ -15,14 +15,17 @@ export function layerChooser(element, legend, map, state) {
   const open = node("button", { type: "button", className: "button layers-open" });
   const choices = node("fieldset", { className: "layers-choices" });
   const opacity = node("input", { type: "range", min: 20, max: 100, value: 100 });
+  const motion = node("input", { type: "checkbox", checked: state.motion });
   const models = node("select", { className: "layers-compare" });
   const compare = node("label", { className: "layers-more" }, text("compare.with"), models);
-  const panel = node("div", { className: "layers-panel", hidden: true }, choices, node("label", { className: "layers-more" }, text("layer.opacity"), opacity), compare);
+  const panel = node("div", { className: "layers-panel", hidden: true }, choices,
+    node("label", { className: "layers-motion" }, motion, text("layer.motion")), node("label", { className: "layers-more" }, text("layer.opacity"), opacity), compare);
   open.setAttribute("aria-expanded", "false");
   open.addEventListener("click", () => show(panel.hidden));
   opacity.addEventListener("input", () => {
     for (const pane of ["radar", "compare"]) map.getPane(pane).style.opacity = opacity.value / 100;
   });
+  motion.addEventListener("change", () => state.set({ motion: motion.checked }));
   models.addEventListener("change", () => state.set({ compare: models.value || null }));
   element.append(open, panel);
 
