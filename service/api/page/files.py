@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import mimetypes
 import os
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ COMPRESSED: Final = (
 )
 LEAST_BYTES: Final = 300
 """What is shorter fits into one packet as it is."""
+IMPORTED: Final = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)"', re.MULTILINE)
 VERSIONED: Final = re.compile(r"@([0-9a-f]{12})/(.*)")
 
 
@@ -128,6 +130,21 @@ def version() -> str:
 
 @lru_cache(maxsize=64)
 def html(name: str) -> PageFile:
-    """Return a page of `service/web`, whose files are those of this version."""
+    """Return a page of `service/web`, whose files are those of this version; a browser fetches its modules at once."""
     text = (WEB / f"{name}.html").read_text(encoding="utf-8")
-    return page_file(re.sub(r'(href|src)="static/', rf'\1="static/@{version()}/', text).encode(), f"{name}.html")
+    scripts = re.findall(r'<script type="module" src="static/([^"]+)"', text)
+    preloads = "".join(f'  <link rel="modulepreload" href="static/{path}">\n' for path in _modules(scripts))
+    text = re.sub(r'(href|src)="static/', rf'\1="static/@{version()}/', text.replace("</head>", f"{preloads}</head>"))
+    return page_file(text.encode(), f"{name}.html")
+
+
+def _modules(scripts: list[str]) -> list[str]:
+    """Return the modules that scripts import, and those that these import, without the scripts themselves."""
+    found = list(scripts)
+    for path in found:
+        if not (STATIC / path).is_file():  # it lies elsewhere, and imports nothing
+            continue
+        imported = IMPORTED.findall((STATIC / path).read_text(encoding="utf-8"))
+        paths = (posixpath.normpath(posixpath.join(posixpath.dirname(path), other)) for other in imported)
+        found += [other for other in dict.fromkeys(paths) if other not in found]
+    return found[len(scripts) :]

@@ -9,6 +9,9 @@ def test_a_page_and_its_files_are_compressed_and_asked_for_once(gateway):
     unchanged = gateway.get("/", headers={"Accept": "text/html", "If-None-Match": page.headers["etag"]})
     assert unchanged.status_code == 304
     [script] = re.findall(r'src="(static/@[0-9a-f]{12}/live\.js)"', page.text)
+    modules = re.findall(r'rel="modulepreload" href="(static/@[0-9a-f]{12}/[^"]+)"', page.text)
+    assert script.replace("live.js", "map/frame_stack.js") in modules  # fetched without waiting for what imports it
+    assert {gateway.get(f"/{module}").status_code for module in modules} == {200}
     file = gateway.get(f"/{script}")
     assert file.headers["content-type"].startswith("text/javascript")
     assert "immutable" in file.headers["cache-control"]
