@@ -160,7 +160,14 @@ def promote(
     return change_alias(folder, decide)
 
 
-def rollback(folder: Path, reason: str = "", *, champion: str | None = None, by: str | None = None) -> AliasChange:
+def rollback(
+    folder: Path,
+    reason: str = "",
+    *,
+    champion: str | None = None,
+    version: str | None = None,
+    by: str | None = None,
+) -> AliasChange:
     """Return `champion` to the version before the last promotion; before the first promotion there is none.
 
     Parameters
@@ -169,15 +176,16 @@ def rollback(folder: Path, reason: str = "", *, champion: str | None = None, by:
         Folder of packages, with the aliases.
     reason
         Why, for the history.
-    champion
-        Name of the model that is to be rolled back, in case that another one is the champion by now; None: any.
+    champion, version
+        Name and version of the model that is to be rolled back, in case that another one is the champion by now; None:
+        any. With the version, a request that is repeated rolls back once.
     by
         Who does it; None: the user of this process.
 
     Raises
     ------
     NotPromoted
-        Another model is the champion.
+        Another model or version is the champion.
     InputError
         No model was promoted.
     """
@@ -190,10 +198,11 @@ def rollback(folder: Path, reason: str = "", *, champion: str | None = None, by:
                 where=str(folder),
                 hint="Promote one with: echocast models promote",
             )
-        if champion is not None and champions[0].model.partition("@")[0] != champion:
+        name, _, now = champions[0].model.partition("@")
+        if champion not in (None, name) or version not in (None, now):
             raise NotPromoted(
                 f"not rolled back: the champion is {champions[0].model}",
-                where=champion,
+                where="@".join(filter(None, (champion or CHAMPION, version))),
                 hint="Look at the champion again, and roll that one back",
             )
         return _change(CHAMPION, "rollback", champions[0], champions[1] if len(champions) > 1 else None, reason, by)

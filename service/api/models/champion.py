@@ -15,7 +15,14 @@ from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter
 from service.api.feeds.served import find_feed
 from service.api.feeds.skill_answer import feed_skill
-from service.api.models.champion_types import Champion, ChampionChange, GateResult, Promotion, PromotionRequest
+from service.api.models.champion_types import (
+    Champion,
+    ChampionChange,
+    GateResult,
+    Promotion,
+    PromotionRequest,
+    RollbackRequest,
+)
 from service.api.models.listing import find_models
 from service.api.models.worker_load import check_worker_loads
 
@@ -97,8 +104,8 @@ async def promotion(context: GatewayContext, client: Client, name: str, request:
     return _told(candidate, evaluation, refusal=_refusal(candidate, evaluation), change=change)
 
 
-async def rolled_back(context: GatewayContext, client: Client, name: str, reason: str) -> ChampionChange:
-    """Return to the champion before the last promotion, where the model of that name is the champion.
+async def rolled_back(context: GatewayContext, client: Client, name: str, request: RollbackRequest) -> ChampionChange:
+    """Return to the champion before the last promotion, where that model is the champion.
 
     Raises
     ------
@@ -108,7 +115,9 @@ async def rolled_back(context: GatewayContext, client: Client, name: str, reason
         There is no champion.
     """
     folder, champion = context.settings.packages_folder, None if name == CHAMPION else name
-    change = await context.in_thread(rollback, folder, reason, champion=champion, by=client.id)
+    change = await context.in_thread(
+        rollback, folder, request.reason, champion=champion, version=request.version, by=client.id
+    )
     record_change(client, f"rolled back {_summary(change)}")
     return ChampionChange.of(change)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.core.aliases import AliasChange, Gate
 from service.problem_details import public
+
+VERSION: Final = r"^\d+(\.\d+){0,2}$"
 
 
 class PromotionRequest(BaseModel):
@@ -16,7 +18,7 @@ class PromotionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: str = Field(pattern=r"^\d+(\.\d+){0,2}$", examples=["1"])
+    version: str = Field(pattern=VERSION, examples=["1"])
     feed: str = Field(max_length=64, description="The feed whose challenger it was.", examples=["helsinki"])
     window_hours: float = Field(168.0, ge=1, le=744, description="Hours of live skill.")
     dry_run: bool = Field(False, description="Evaluate the gates, and change nothing.")
@@ -25,10 +27,17 @@ class PromotionRequest(BaseModel):
 
 
 class RollbackRequest(BaseModel):
-    """Why the champion is rolled back."""
+    """Which version is rolled back, and why."""
 
     model_config = ConfigDict(extra="forbid")
 
+    version: str | None = Field(
+        None,
+        pattern=VERSION,
+        description="That of the champion: where it is another one by now, nothing changes, so that a repeated request "
+        "does no harm. null: any.",
+        examples=["1"],
+    )
     reason: str = Field("", max_length=500, description="For the history.")
 
 

@@ -74,4 +74,4 @@ async def roll_back(
     name: str, context: ContextDep, client: NamedClientDep, body: RollbackRequest | None = None
 ) -> ChampionChange:
     """Return to the champion before the last promotion, where the model is the champion; `champion` stands for any."""
-    return await rolled_back(context, client, name, "" if body is None else body.reason)
+    return await rolled_back(context, client, name, body or RollbackRequest.model_validate({}))

@@ -85,7 +85,9 @@ def test_a_model_whose_gates_let_it_pass_is_promoted_and_rolled_back(operated, n
     assert promote(operated, "good")[1]["refusal"] == "good@1 is already the champion"
     other = operated.ask("POST", "/v1/models/bad/rollback", {})
     assert (other[0], other[1]["what"]) == (409, "not rolled back: the champion is good@1")
-    status, back = operated.ask("POST", "/v1/models/good/rollback", {"reason": "misses hail"})
+    older = operated.ask("POST", "/v1/models/good/rollback", {"version": "2"})
+    assert (older[0], older[1]["what"]) == (409, "not rolled back: the champion is good@1")
+    status, back = operated.ask("POST", "/v1/models/good/rollback", {"version": "1", "reason": "misses hail"})
     assert (status, back["before"], back["after"]) == (200, "good@1", None)
     history = champion(operated)["history"]
     assert [(change["action"], change["reason"]) for change in history] == [
