@@ -30,7 +30,7 @@ function present(champion, mayChange, refresh) {
 }
 
 async function rollBack(champion, refresh) {
-  const name = champion.champion.split("@")[0];
+  const [name, version] = champion.champion.split("@");
   await confirm({
     title: text("operator.rollBackTitle", { model: champion.champion }),
     about: champion.before.includes("@") ? text("operator.rollBackTo", { model: champion.before }) : text("operator.rollBackToDefault"),
@@ -38,7 +38,7 @@ async function rollBack(champion, refresh) {
     danger: true,
     reason: "optional",
     act: (reason) => json(`v1/models/${encodeURIComponent(name)}/rollback`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ reason }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ version, reason }),
     }),
   });
   refresh();
