@@ -18,12 +18,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.colour_scale import DRY_RANK
+from model.core.colour_scale import DRY_RANK, NO_DATA_RANK
 from model.core.grid import Grid
 from model.core.grid_places import NotOnEarth
-from service.render.footprint import Bounds
+from service.render.footprint import Bounds, footprint
 from service.render.forecast_reader import RainFile, StoredFrame, SummedFrame
-from service.render.frame_ranks import FrameRanks, Ranks, highest
+from service.render.frame_ranks import OVERVIEW, FrameRanks, Ranks, highest
 from service.render.web_mercator import MapPicture
 
 MAX_ERROR_PX: Final = 0.1
@@ -133,6 +133,24 @@ def map_bounds(file: RainFile) -> Bounds:
             hint="There are no map tiles of it: fetch its pictures (/frames of the nowcast), or the netCDF file",
         )
     return file.footprint
+
+
+def data_bounds(file: RainFile, frame: StoredFrame) -> Bounds | None:
+    """Return bounds around the pixels of a frame that have data; None where none has, or the grid is not on earth."""
+    ny, nx = file.grid.shape
+    high, wide = (slice(0, -(-size // OVERVIEW)) for size in (ny, nx))
+    known = FrameRanks(file, frame).blocks(high, wide, OVERVIEW) != NO_DATA_RANK
+    rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+    if not rows.size or not file.grid.is_georeferenced:
+        return None
+    y, x = (
+        centres[max(0, min(first * OVERVIEW, centres.size - 2)) : (last + 1) * OVERVIEW]
+        for centres, first, last in (
+            (file.grid.y, int(rows[0]), int(rows[-1])),
+            (file.grid.x, int(columns[0]), int(columns[-1])),
+        )
+    )
+    return footprint(Grid(file.grid.crs, x, y))
 
 
 def _places(grid: Grid, picture: MapPicture, rows: slice, columns: slice) -> _Places:

@@ -35,7 +35,7 @@ from service.api.tiles.types import TileJson
 from service.feeds.intervals import common_interval_minutes
 from service.jobs.api_keys import Scope
 from service.jobs.job import Job
-from service.render.map_tile import map_bounds
+from service.render.map_tile import data_bounds, map_bounds
 from service.render.tile_picture import TileFormat
 from service.status import path_of
 
@@ -161,6 +161,7 @@ def _tile_set(context: GatewayContext, view: NowcastView) -> TileSet:
         now=reference,
         changed=job.finished or reference,
         bounds=map_bounds(forecast),
+        data_bounds=data_bounds(forecast, forecast.rain_frame(0)),
         pixel_m=min(forecast.grid.pixel_size_m),
         interval_minutes=common_interval_minutes(observed),
         radar_product=forecast.attributes.get("input_radar_product", ""),

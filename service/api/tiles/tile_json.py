@@ -43,6 +43,7 @@ def tile_json(base: str, tiles: TileSet, frame: FrameId, layered: Layered) -> Ti
         minzoom=0,
         maxzoom=farthest,
         bounds=bounds,
+        data_bounds=None if tiles.data_bounds is None else _within_map(tiles.data_bounds),
         center=(round((west + east) / 2, 4), round(lat, 4), whole),
         frame=str(frame),
         layer=layered.layer,

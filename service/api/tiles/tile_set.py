@@ -61,8 +61,9 @@ class TiledForecast:
 class TileSet:
     """Observed frames, the oldest first, and a forecast, whose frames come after them; no time is in both.
 
-    `path`: address of the feed or nowcast. `changed`: when the newest of them came. `bounds`: of the grid; `pixel_m`:
-    its smaller side of a pixel. `coverage`: share of pixels with data, by frame.
+    `path`: address of the feed or nowcast. `changed`: when the newest of them came. `bounds`: of the grid;
+    `data_bounds`: of the part of it that has data; `pixel_m`: its smaller side of a pixel. `coverage`: share of pixels
+    with data, by frame.
     """
 
     kind: Literal["feed", "nowcast"]
@@ -73,6 +74,7 @@ class TileSet:
     now: datetime
     changed: datetime
     bounds: Bounds
+    data_bounds: Bounds | None
     pixel_m: float
     coverage: dict[FrameId, float] = dataclass_field(default_factory=dict)
     status: FeedStatus | None = None

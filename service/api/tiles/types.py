@@ -69,6 +69,9 @@ class TileJson(BaseModel):
     minzoom: int
     maxzoom: int = Field(description="Beyond it a pixel of the radar is more than four of a tile wide.")
     bounds: tuple[float, float, float, float] = Field(description="West, south, east, north of the radar's grid.")
+    data_bounds: tuple[float, float, float, float] | None = Field(
+        description="The same of the part of it that has data in the newest frame; null: it has none."
+    )
     center: tuple[float, float, int]
     frame: str = Field(description="The id of the frame of `tiles`.")
     layer: TileLayer

@@ -16,7 +16,7 @@ from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
 from service.render.footprint import footprint
 from service.render.forecast_reader import RainFile
-from service.render.map_tile import _places, on_map
+from service.render.map_tile import _places, data_bounds, on_map
 from service.render.tile_picture import black_picture, coverage_picture, tile_picture
 from service.render.web_mercator import MapPicture
 
@@ -278,3 +278,24 @@ def test_a_grid_that_is_on_no_earth_has_no_tiles(tmp_path):
 
 def rgba(content):
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
+
+
+@pytest.mark.parametrize("name", ["polar stereographic", "latitude and longitude"])
+@pytest.mark.parametrize("south_up", [False, True])
+def test_bounds_of_the_data_leave_out_what_the_radar_does_not_reach(tmp_path, name, south_up):
+    grid = grid_of(*GRIDS[name], south_up=south_up)
+    rain = np.full(SHAPE, np.nan, np.float32)
+    rain[24:40, 32:64] = 0.0  # dry ground is data
+    west, south, east, north = data_bounds(file := opened(tmp_path, grid, rain), file.rain_frame(0))
+    x, y = np.meshgrid(grid.x[32:64], grid.y[24:40])
+    lon, lat = grid.lon_lat(x, y)
+    slack = 5 * max(np.abs(np.diff(lon)).max(), np.abs(np.diff(lat, axis=0)).max())
+    for found, expected in ((west, lon.min()), (south, lat.min()), (east, lon.max()), (north, lat.max())):
+        assert abs(found - expected) < slack
+    assert west <= lon.min() <= lon.max() <= east
+    assert south <= lat.min() <= lat.max() <= north
+
+
+def test_a_frame_without_data_has_no_bounds_of_data(tmp_path):
+    file = opened(tmp_path, grid_of(*GRIDS["albers"]), np.full(SHAPE, np.nan))
+    assert data_bounds(file, file.rain_frame(0)) is None

@@ -25,8 +25,9 @@ from service.feeds.overview import feed_states
 from service.feeds.tables import FeedFrame
 from service.jobs.job import Job
 from service.problem_details import public
+from service.render.footprint import Bounds
 from service.render.forecast_reader import RainFile
-from service.render.map_tile import map_bounds
+from service.render.map_tile import data_bounds, map_bounds
 from service.store import MissingObject
 
 PAST: Final = timedelta(hours=2)
@@ -91,7 +92,7 @@ async def tile_set(context: GatewayContext, feed: Feed, model: str | None = None
     """
     newest = await context.tiles.look_up(_newest, context, feed, model)
     last, health = newest.past[-1], newest.health
-    file = await _file(context, last.key)
+    file, with_data = await _newest_file(context, last.key)
     now = feed.now(last.valid_time)
     forecast = None
     if newest.shown is not None:
@@ -111,6 +112,7 @@ async def tile_set(context: GatewayContext, feed: Feed, model: str | None = None
         now=now,
         changed=max(last.arrived, published or last.arrived),
         bounds=map_bounds(file),
+        data_bounds=with_data,
         pixel_m=min(file.grid.pixel_size_m),
         coverage={_observed(frame): frame.coverage for frame in newest.past},
         status=health.status,
@@ -156,6 +158,13 @@ def _forecast(newest: _Newest, nowcast: RainFile, after: datetime) -> TiledForec
 
 def _observed(frame: FeedFrame) -> FrameId:
     return FrameId(frame.valid_time, frame.valid_time, frame.digest[:VERSION_LENGTH])
+
+
+async def _newest_file(context: GatewayContext, key: str) -> tuple[RainFile, Bounds | None]:
+    """Return the header of the newest frame's file, and the bounds of its data."""
+    async with context.results.held(key) as [path]:
+        file = await context.tiles.run(context.results.rain, path)
+        return file, await context.tiles.run(data_bounds, file, file.rain_frame(len(file.times) - 1))
 
 
 async def _file(context: GatewayContext, key: str) -> RainFile:

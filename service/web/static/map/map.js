@@ -33,7 +33,7 @@ export function makeMap(element, state) {
 
   function fit() {
     if (!state.source?.bounds) return;
-    const [west, south, east, north] = state.source.bounds;
+    const [west, south, east, north] = state.source.data_bounds ?? state.source.bounds;
     map.fitBounds([[south, west], [north, east]], { animate: false });
     keepView();
   }

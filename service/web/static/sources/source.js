@@ -23,6 +23,7 @@ export class Source {
       note: tiles.note,
       scored_lead_minutes: tiles.scored_lead_minutes,
       bounds: tiles.bounds,
+      data_bounds: tiles.data_bounds,
       center: tiles.center,
       zooms: { min: tiles.minzoom, max: tiles.maxzoom },
       status: {
