@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from model.core.members_summary import MembersSummary
 from model.core.phase import Precipitation
-from model.core.point_summary import PointSummary
+from model.core.point_summary import WET_MM_H, PointSummary
 from model.core.probability_summary import LIKELY, POSSIBLE, SLACK, ProbabilitySummary
 
 Intensity = Literal["light", "moderate", "heavy", "violent"]
@@ -70,8 +70,13 @@ class PointOutlook(BaseModel):
     )
     over_by: datetime | None = Field(
         None,
-        description="When it is over: the 90th percentile of the members in which it ends; else the time from which on "
-        "each time has less than 50 %; else the first dry frame of the field.",
+        description="When the first spell is over: the 90th percentile of the members in which it ends; else the first "
+        "time after it with less than 50 %; else the first dry frame of the field.",
+    )
+    again: datetime | None = Field(
+        None,
+        description="The first time after `over_by` with at least 50 %; else the first wet frame of the field. null: "
+        "none; by members: not known.",
     )
     later: Intensity | None = Field(None, description="A higher one that the field has later.")
     later_time: datetime | None = Field(None, description="Its peak.")
@@ -103,6 +108,7 @@ class _Told(NamedTuple):
     starts: tuple[datetime | None, datetime | None] = (None, None)
     end: End | None = None
     over_by: datetime | None = None
+    again: datetime | None = None
     likeliest: datetime | None = None
 
 
@@ -190,6 +196,7 @@ def point_outlook(
         starts_by=None if raining else told.starts[1],
         end=told.end,
         over_by=told.over_by,
+        again=told.again,
     )
 
 
@@ -230,25 +237,32 @@ def _by_members(
 def _by_probabilities(
     probability: Sequence[float], times: Sequence[datetime], now: datetime, *, raining: bool
 ) -> _Told | None:
-    """Return what follows from the probabilities of single times; None where none is known."""
+    """Return what follows from the probabilities of single times; None where those that are known tell nothing.
+
+    Low probabilities with gaps are no bound: the likeliest time may be one that is not known.
+    """
     known = [(value, step) for step, value in enumerate(probability) if not math.isnan(value)]
     if not known:
         return None
     highest, at = max(known, key=lambda item: (item[0], -item[1]))
     likely = [step for value, step in known if value >= LIKELY - SLACK]
     possible = [step for value, step in known if value >= POSSIBLE - SLACK]
-    end, over_by = None, None
+    if not possible and not raining and len(known) < len(times):
+        return None
+    end, over_by, again = None, None, None
     if likely or raining:
-        after = likely[-1] + 1 if likely else 0
-        end = "lasts" if after == len(times) else "unknown" if any(map(math.isnan, probability[after:])) else "over"
+        first = 0 if raining else likely[0]
+        after = next((step for step in range(first, len(times)) if step not in likely), len(times))
+        end = "lasts" if after == len(times) else "unknown" if math.isnan(probability[after]) else "over"
         over_by = times[after] if end == "over" else None
+        again = next((times[step] for step in likely if step > after), None) if end == "over" else None
     starts: tuple[datetime | None, datetime | None] = (None, None)
     if likely:
-        first = _before(times[possible[0]], times, now)
         is_open = any(map(math.isnan, probability[: likely[0]]))
-        starts = (None if is_open else first, times[likely[0]])
+        starts = (None if is_open else _before(times[possible[0]], times, now), times[likely[0]])
     sure = None if raining else round(highest, 3)
-    return _Told("probabilities", sure, starts, cast("End | None", end), over_by, None if raining else times[at])
+    likeliest = None if raining else times[at]
+    return _Told("probabilities", sure, starts, cast("End | None", end), over_by, again, likeliest)
 
 
 def _by_field(summary: PointSummary, rain: Sequence[float], times: Sequence[datetime], now: datetime) -> _Told:
@@ -261,12 +275,11 @@ def _by_field(summary: PointSummary, rain: Sequence[float], times: Sequence[date
     if not raining:
         is_open = any(map(math.isnan, rain[:first]))
         starts = (None if is_open else _before(times[first], times, now), times[first])
-    end: End = "lasts"
-    if summary.ends is not None:
-        end = "over"
-    elif any(map(math.isnan, rain[first:])):
-        end = "unknown"
-    return _Told("field", None, starts, end, summary.ends)
+    if summary.ends is None:
+        return _Told("field", None, starts, "unknown" if any(map(math.isnan, rain[first:])) else "lasts")
+    rest = zip(times, rain, strict=True)
+    again = next((time for time, rate in rest if time > summary.ends and rate >= WET_MM_H), None)
+    return _Told("field", None, starts, "over", summary.ends, again)
 
 
 def _before(time: datetime, times: Sequence[datetime], now: datetime) -> datetime:

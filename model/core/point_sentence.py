@@ -88,7 +88,7 @@ class _Writer:
         what = self._what(outlook.intensity)
         if outlook.may_reach is not None:
             what += self._text("mayReach", intensity=self._text(f"intensity.{outlook.may_reach}"))
-        clauses = [self._start(what), self._heaviest(), self._end(), self._later(), self._chance()]
+        clauses = [self._start(what), self._heaviest(), self._end(), self._again(), self._later(), self._chance()]
         return "".join(clauses)
 
     def _dry(self) -> str:
@@ -137,6 +137,14 @@ class _Writer:
             return self._text(key, by=self._time("by", outlook.over_by))
         key = "end.mayLast" if outlook.end == "may-last" else "end.lasts"
         return self._text(key, last=self._time("last", outlook.until))
+
+    def _again(self) -> str:
+        """Return when the next spell is, where what comes later does not tell it."""
+        outlook = self._outlook
+        if outlook.again is None or (outlook.later_time is not None and outlook.later_time <= outlook.again):
+            return ""
+        key = "again" if outlook.basis == "field" else "again.likely"
+        return self._text(key, at=self._time("at", outlook.again))
 
     def _later(self) -> str:
         outlook = self._outlook

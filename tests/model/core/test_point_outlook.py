@@ -101,9 +101,26 @@ def test_probabilities_tell_from_when_it_is_possible_likely_and_no_longer_likely
     assert (told.state, told.probability, told.basis) == ("coming", 0.9, "probabilities")
     assert (told.starts_from, told.starts_by) == (at(5), at(15))
     assert (told.end, told.over_by) == ("over", at(25))
-    assert of([0, 0, 3, 3, 0, 0], probability=[0.02, 0.2, 0.6, 0.9, 0.4, NO_DATA]).end == "unknown"
+    assert of([0, 0, 3, 3, 0, 0], probability=[0.02, 0.2, 0.6, 0.9, NO_DATA, 0.4]).end == "unknown"
     assert of([0, 0, 3], probability=[0.02, 0.2, 0.6]).end == "lasts"
     assert of([0, 0, 3], probability=[NO_DATA, 0.2, 0.6]).starts_from is None
+
+
+def test_the_end_is_that_of_the_first_spell_and_the_next_one_is_told():
+    told = of([3, *[0] * 9, 3, 3], now_mm_h=3, probability=[0.9, *[0.1] * 9, 0.6, 0.6])
+    assert (told.basis, told.end, told.over_by, told.again) == ("probabilities", "over", at(10), at(55))
+    told = of([0, 3, 0, 0, 3, 0], probability=[0.1, 0.7, 0.2, NO_DATA, 0.6, 0.1])
+    assert (told.starts_by, told.end, told.over_by, told.again) == (at(10), "over", at(15), at(25))
+    told = of([0, 3, NO_DATA, 0, 3, 0], probability=[0.1, 0.7, NO_DATA, 0.2, 0.6, 0.1])
+    assert (told.end, told.over_by, told.again) == ("unknown", None, None)
+    assert of([0, 3, 0, 0, 3, 0]).again == at(25)
+
+
+def test_low_probabilities_with_gaps_are_no_bound():
+    told = of([0, 0, 0], probability=[0.02, NO_DATA, 0.02])
+    assert (told.state, told.basis, told.probability) == ("dry", "field", None)
+    assert sentence(told, NOW) == "no precipitation in the next 15 min; how sure is not known"
+    assert of([0, 0, 0], probability=[0.02, NO_DATA, 0.3]).state == "possible"
 
 
 def test_heavier_rain_than_that_of_the_field_is_told_where_it_is_possible():

@@ -112,6 +112,19 @@ def test_probabilities_of_single_times(rain, probability, text):
     assert told(of(rain, probability=list(probability))) == text
 
 
+def test_a_second_spell_is_told():
+    outlook = of([3, *[0] * 9, 3, 3], now_mm_h=3, probability=[0.9, *[0.1] * 9, 0.6, 0.6])
+    assert told(outlook) == (
+        "moderate precipitation (may be heavy) now, likely over in 10 min, likely again in about 55 min"
+    )
+    assert told(outlook, "de", HELSINKI).endswith(
+        "wahrscheinlich vorbei bis 15:10 Uhr, wahrscheinlich erneut gegen 15:55 Uhr"
+    )
+    assert told(of([0, 3, 0, 0, 1, 0])) == (
+        "moderate precipitation in 5 to 10 min, over in 15 min, again in about 25 min; how sure is not known"
+    )
+
+
 def test_rain_is_called_rain_where_the_source_says_so():
     outlook = of(FORECAST).model_copy(update={"precipitation": "rain"})
     assert told(outlook).startswith("moderate rain in 10 to 15 min")
