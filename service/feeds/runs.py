@@ -97,7 +97,7 @@ class Runs:
         fallback, reason
             Whether and why another model is to run in its place.
         backfill
-            Whether an operator asked for it, however old the frame is.
+            Whether an operator asked for it, from a frame older than `max_age`.
         """
         values: dict[str, Any] = {
             "state": RunState.SUBMITTED,

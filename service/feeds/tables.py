@@ -151,7 +151,7 @@ class FeedRun(Base, kw_only=True):
     `previous_job_id`: the job of before, where it has a nowcast and the frame was issued again: its nowcast is served
     until the newest job has one. `frames`: how many frames there were for it. `revision`: of the frame at the reference
     time. `reason`: why it waits, was skipped, or why another model runs in the place of the feed's. `published`: when
-    its nowcast was first published. `backfill`: whether an operator asked for it, however old it is.
+    its nowcast was first published. `backfill`: whether an operator asked for it, from a frame older than `max_age`.
     `followed_up_job_id`: the job after whose publication everything that follows was done. `products`: what was made of
     its nowcast. `follow_up_problems`: what failed after the publication; while it is not
     followed up, the attempts that were begun. `status`, `problem`: those of its newest job.

@@ -141,7 +141,8 @@ def submit_runs(
 def submit_backfill(feed: Feed, frame: FeedFrame, earlier: FeedRun | None, context: WorkerContext) -> str | None:
     """Submit a run from a frame, however old it is; return the id of its job, None where another process was first.
 
-    `earlier` is the run that there is, which has no nowcast.
+    `earlier` is the run that there is, which has no nowcast. A run from one of the last `max_age` is like any live one:
+    what follows its publication, such as an announcement, is not left out.
 
     Raises
     ------
@@ -152,6 +153,7 @@ def submit_backfill(feed: Feed, frame: FeedFrame, earlier: FeedRun | None, conte
     most = frame_count(feed, context.catalog)
     before = context.feed_ledger.frames_before(feed.name, frame.valid_time, most)
     read = [one for one in (*before, frame) if one.grid == frame.grid][-most:]
+    newest = context.feed_ledger.newest_time(feed.name) or frame.valid_time
     return context.feed_ledger.submit(
         _job(feed, read, plan, context),
         frame,
@@ -159,7 +161,7 @@ def submit_backfill(feed: Feed, frame: FeedFrame, earlier: FeedRun | None, conte
         model=feed.model,
         fallback=bool(plan.reason),
         reason=plan.reason,
-        backfill=True,
+        backfill=frame.valid_time < newest - timedelta(minutes=feed.max_age),
     )
 
 

@@ -9,7 +9,7 @@ from service.api.access.client import ClientDep, NamedClientDep
 from service.api.access.scopes import requires
 from service.api.audit import record_change
 from service.api.context import ContextDep
-from service.api.errors import RunNotFailed
+from service.api.errors import NoSuchRun, RunNotFailed
 from service.api.feeds import answers
 from service.api.feeds.dependencies import FeedDep, ReferenceTime
 from service.api.feeds.types import FeedRunInfo
@@ -76,6 +76,12 @@ async def repeat_run(
             f"the run from {reference_time:%Y-%m-%dT%H:%M:%SZ} is {told.status}",
             where="reference_time",
             hint="Only a run without a nowcast is made again",
+        )
+    if await context.in_thread(context.feed_ledger.find_frame, feed.name, reference_time) is None:
+        raise NoSuchRun(
+            f"the frame from {reference_time:%Y-%m-%dT%H:%M:%SZ} is no longer kept",
+            where="reference_time",
+            hint="Raise the feed's retention for runs to come",
         )
     if not await context.in_thread(context.queue.repeat_run, feed.name, reference_time):
         raise NoBroker("the run cannot be asked for")

@@ -2,17 +2,20 @@
 
 import logging
 import shutil
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from service.api.app import create_app
 from service.api.models import worker_load
-from service.feeds.tables import FileState
+from service.feeds.tables import FeedFrame, FileState
 from service.jobs.api_keys import ApiKeys, Scope
+from service.jobs.database import writing
 from service.settings import Settings
 from tests.packages import GRAPH, SHIPPED_REFERENCE, copied, damage
 from tests.service.api.conftest import NO_REDIS, served
-from tests.service.operated import EXTRAPOLATION, FEED, operated_service
+from tests.service.operated import EXTRAPOLATION, FEED, NOON, operated_service
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +197,8 @@ def test_a_scan_is_asked_for_and_the_list_tells_whose_nowcast_it_is(operated):
 def test_a_run_that_failed_is_made_again(operated, caplog):
     caplog.set_level(logging.INFO)
     operated.run(20)
-    operated.run(25, {"code": "time-limit", "what": "it took too long", "where": "worker", "hint": "h"})
+    for minutes in (25, 26):
+        operated.run(minutes, {"code": "time-limit", "what": "it took too long", "where": "worker", "hint": "h"})
     path = "/v1/feeds/north/runs/2026-06-01T12:{}:00Z/repeat"
     status, run = operated.ask("POST", path.format(25))
     assert (status, run["status"]) == (202, "failed")
@@ -202,6 +206,10 @@ def test_a_run_that_failed_is_made_again(operated, caplog):
     status, problem = operated.ask("POST", path.format(20))
     assert (status, problem["what"]) == (409, "the run from 2026-06-01T12:20:00Z is successful")
     assert operated.ask("POST", path.format(22))[1]["type"] == "/problems/no-such-run"
+    with writing(operated.context.ledger.engine) as session:
+        session.execute(delete(FeedFrame).where(FeedFrame.valid_time == NOON + timedelta(minutes=26)))
+    status, problem = operated.ask("POST", path.format(26))
+    assert (status, problem["what"]) == (404, "the frame from 2026-06-01T12:26:00Z is no longer kept")
 
 
 @pytest.mark.parametrize("broker", ["none", "no worker"])

@@ -21,11 +21,12 @@ from jsonschema import Draft202012Validator
 from service.api.feeds.edr.asyncapi import PAYLOAD
 from service.feeds.config import Feed
 from service.feeds.tables import FileState, shown_name
-from service.jobs.job import JobStatus
+from service.jobs.job import JobStatus, Problem
 from service.store import result_key
 from tests.patience import WAIT_SECONDS, wait_until
 from workers.batch import run
 from workers.context import WorkerContext
+from workers.feeds.backfill import repeat_run
 from workers.feeds.mqtt.notification import BadNotification, parse_notification
 from workers.feeds.mqtt.subscriber import receive, subscribe
 from workers.feeds.published import follow_up
@@ -220,6 +221,13 @@ def announced(
                 lab.write_frames(folder / "f1.npz", first=2, rain=rain)
             scan(context)
             [job] = lab.jobs(context.ledger, JobStatus.ACCEPTED)
+            if rain == 8:  # the run fails, and the operator asks for it again
+                claimed = context.ledger.claim(job.id, 60)
+                assert claimed is not None
+                problem = Problem(code="time-limit", what="it took too long", where="worker", hint="Ask for less")
+                context.ledger.fail(claimed, problem)
+                repeat_run("north", context.feed_ledger.runs("north")[0].reference_time, context)
+                [job] = lab.jobs(context.ledger, JobStatus.ACCEPTED)
             run(job.id, context)
             follow_up("north", context)
         wait_until(lambda: [len(got) for got in messages.values()] == [2, 2], "two messages of each kind")
