@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from model.core.errors import InputError
 from model.core.warning_condition import Judgement, judge_condition, reached_probability
 from service.feeds.alerts.ledger import AlertLedger
@@ -43,12 +45,17 @@ def _judge_rain(feed: Feed, run: FeedRun, nowcast: Path, context: WorkerContext)
         return
     ledger = AlertLedger(context.ledger)
     now = feed.now(context.feed_ledger.newest_time(feed.name) or run.reference_time)
+    said = []
     with ForecastPlaces.open(nowcast) as forecast:
         for rule in rules:
             series = _series(rule, forecast)
             _log(ledger.record(feed.name, rule, _found(rule, run, series, now)))
-            if not isinstance(series, InputError) and (said := _rule_forecast(rule, run, series, now)):
-                RuleForecasts(context.ledger).record(said)
+            if not isinstance(series, InputError) and (of_rule := _rule_forecast(rule, run, series, now)):
+                said.append(of_rule)
+    try:
+        RuleForecasts(context.ledger).record(said)
+    except SQLAlchemyError:  # they are for statistics, which no alert waits for
+        log.exception("feed %s: what a nowcast said of its rules is not kept", feed.name)
 
 
 def check_alerts(context: WorkerContext) -> None:

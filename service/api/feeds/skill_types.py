@@ -128,8 +128,10 @@ class SuggestedProbability(BaseModel):
     hits: int = Field(description="Those, of the suggestion, after which the alert is raised, and rain starts in time.")
     misses: int
     false_alarms: int
-    starts: int = Field(description="Observed starts of rain, which neighbouring nowcasts share.")
-    days: int = Field(description="Days (UTC) with any.")
+    starts: int = Field(
+        description="Observed starts of rain that followed any in time; neighbouring nowcasts share one."
+    )
+    days: int = Field(description="Days (UTC) with nowcasts that rain followed.")
     since: datetime | None = Field(description="Reference time of the first nowcast; null: there is none.")
     until: datetime | None
 

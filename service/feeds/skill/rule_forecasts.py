@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -16,15 +18,16 @@ class RuleForecasts:
     def __init__(self, ledger: Ledger) -> None:
         self.engine = ledger.engine
 
-    def record(self, said: RuleForecast) -> None:
-        """Record what a nowcast says, as it was first judged; that of a frame issued again replaces the earlier one."""
-        try:
-            with writing(self.engine) as session:
-                known = session.get(RuleForecast, (said.feed, said.watched, said.reference_time))
-                if known is None or known.revision < said.revision:
-                    session.merge(said)
-        except IntegrityError:  # another worker has just recorded it
-            return
+    def record(self, said: Sequence[RuleForecast]) -> None:
+        """Record what nowcasts say, as first judged; what is said of a frame issued again replaces the earlier one."""
+        for each in said:
+            try:
+                with writing(self.engine) as session:
+                    known = session.get(RuleForecast, (each.feed, each.watched, each.reference_time))
+                    if known is None or known.revision < each.revision:
+                        session.merge(each)
+            except IntegrityError:  # another worker has just recorded it
+                continue
 
     def of(self, feed: str, watched: str) -> list[RuleForecast]:
         """Return what is kept of a rule, by `AlertRule.watched`, the oldest first."""

@@ -9,6 +9,7 @@ that was chosen by the same cases would be too good: each day counts with the li
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,7 +34,7 @@ LIMITS: Final = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 FEWEST_STARTS: Final = 20
 FEWEST_DAYS: Final = MIN_DAYS
-"""Observed starts of rain, and days (UTC) with any, that a suggestion needs."""
+"""Starts of rain that followed a case in time, and days (UTC) with such cases, that a suggestion needs."""
 
 UNKNOWN: Final = Interval(np.nan, np.nan, np.nan)
 
@@ -57,7 +58,7 @@ class SuggestedLimit:
     hits, misses, false_alarms : int
         Nowcasts, of the suggestion.
     nowcasts, starts, days : int
-        Cases; the starts of rain that are behind them, as neighbouring cases share one; and days with any.
+        Cases; the starts of rain that followed any in time, as neighbouring cases share one; and days with such cases.
     since, until : datetime, optional
         Reference times of the first and the last of these nowcasts.
     comment : str
@@ -102,19 +103,20 @@ def suggest_limit(
     """
     score: LimitScore = "csi" if rule.cost_loss is None else "value"
     rain = np.asarray(rain_rate_mm_h, np.float64)
-    at = [each.judged for each in said]
-    event = starts_within(at, times, rain, threshold_mm_h, timedelta(minutes=rule.within or 0.0))
+    at, within = [each.judged for each in said], timedelta(minutes=rule.within or 0.0)
+    event = starts_within(at, times, rain, threshold_mm_h, within)
+    before_rain = [time for time, follows in zip(at, event.tolist(), strict=True) if follows == 1]
+    days = len({time.date() for time in before_rain})
     spells = [spell.start for spell in spells_of(times, rain, threshold_mm_h) if spell.start_known]
-    starts = [start for start in spells if at and at[0] < start]
-    days = len({start.date() for start in starts})
+    starts = sum(_is_any_within(before_rain, start - within, start) for start in spells)
     shortage = ""
-    if len(starts) < FEWEST_STARTS or days < FEWEST_DAYS:
-        found = f"{len(starts)} starts of rain on {days} day{'' if days == 1 else 's'} while nowcasts were judged"
+    if starts < FEWEST_STARTS or days < FEWEST_DAYS:
+        found = f"{starts} starts of rain on {days} day{'' if days == 1 else 's'} while nowcasts were judged"
         shortage = f"too few cases: {found}, {FEWEST_STARTS} on {FEWEST_DAYS} days are needed"
     cases = SuggestedLimit(
         score=score,
         nowcasts=int(np.isfinite(event).sum()),
-        starts=len(starts),
+        starts=starts,
         days=days,
         since=said[0].reference_time if said else None,
         until=said[-1].reference_time if said else None,
@@ -124,6 +126,11 @@ def suggest_limit(
         return cases
     warned = np.stack([warned_by(rule, limit, said) for limit in (*LIMITS, rule.probability)])
     return _best(cases, _counts(warned, event, at), rule.cost_loss)
+
+
+def _is_any_within(times: Sequence[datetime], first: datetime, end: datetime) -> bool:
+    """Return whether any of the times, which are in order, is from `first` on and before `end`."""
+    return bisect_left(times, first) < bisect_left(times, end)
 
 
 def warned_by(rule: AlertRule, limit: float, said: Sequence[RuleForecast]) -> NDArray[np.bool_]:

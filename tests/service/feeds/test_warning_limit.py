@@ -74,3 +74,15 @@ def test_of_calibrated_probabilities_the_best_limit_is_the_one_of_theory():
     csi = found.suggested.value
     assert found.probability.value == pytest.approx(csi / (1 + csi), abs=0.05)
     assert found.gain.low > 0
+
+
+@pytest.mark.parametrize("judged_days", [0, 1, 2, 4])
+def test_rain_after_nowcasts_are_no_longer_judged_is_no_case(judged_days):
+    """It rains four times a day for ten days, of which only the first ones have nowcasts."""
+    times = [NOON + timedelta(minutes=10 * number) for number in range(10 * 144)]
+    rain = [5.0 if number % 36 in (20, 21, 22) else 0.0 for number in range(len(times))]
+    found = suggest_limit(rule_of(), said([0.6] * (144 * judged_days or 1)), times, rain, 2.0)
+    assert (found.starts, np.isnan(found.probability.value)) == (4 * judged_days, True)
+    assert found.comment.startswith(f"too few cases: {4 * judged_days} starts of rain on ")
+    unknown = suggest_limit(rule_of(), said([0.6] * 144), times, [np.nan] * len(times), 2.0)
+    assert (unknown.nowcasts, unknown.starts, unknown.days) == (0, 0, 0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from pyproj import CRS
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from model.core.errors import InputError
 from model.core.forecast_file import write_netcdf
@@ -24,6 +24,7 @@ from service.feeds.alerts.transition import Change
 from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.rule_forecasts import RuleForecasts
 from service.feeds.tables import RegisteredFeed
+from service.jobs.database import writing
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.receiver import Receiver, receiver, verified
@@ -155,6 +156,16 @@ def test_probabilities_of_the_feed_count(radar: Radar) -> None:
     assert [f"{each.reference_time:%H:%M}" for each in said] == ["12:00", "12:05"]
     assert [each.to_raise for each in said] == [pytest.approx(reached, abs=1e-3), 0]
     assert [each.certain for each in said] == [True, True]
+
+
+def test_no_alert_waits_for_what_is_kept_for_statistics(radar: Radar, caplog: pytest.LogCaptureFixture) -> None:
+    rule = place(RAIN_LON, RAIN_LAT).replace("rain_rate = 5", "probability = 0.6\nthreshold = 2")
+    radar.configure(rule + rule.replace("town", "village"))
+    radar.frame(-5, 0)
+    with writing(radar.context.ledger.engine) as session:
+        session.execute(text("ALTER TABLE feed_rule_forecasts RENAME TO elsewhere"))
+    assert radar.frame(0, 8) == ["town raised", "village raised"]
+    assert "feed north: what a nowcast said of its rules is not kept" in caplog.text
 
 
 def test_missing_data_is_unknown_and_a_place_outside_too(radar: Radar) -> None:
