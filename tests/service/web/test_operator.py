@@ -167,6 +167,53 @@ def test_nowcasts_tell_whose_they_are_why_they_failed_and_can_be_cancelled(opera
     expect(operator.locator("#feeds details")).to_contain_text("Asked for")
 
 
+def look_again(page):
+    """As when its tab comes to the front: the page does not wait for its next refresh."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_service_that_does_not_answer_leaves_nothing_green(operator):
+    verdict = operator.locator("#verdict")
+    operator.route("**/v1/**", lambda route: route.abort())
+    look_again(operator)
+    expect(verdict.locator("li").first).to_have_text(re.compile(r"^No contact with the service since \d\d:\d\d$"))
+    expect(verdict).to_have_class("verdict card bad")
+    expect(verdict).not_to_contain_text("Everything is all right")
+    expect(operator).to_have_title(re.compile(r"^\(\d\) "))
+    operator.unroute_all()
+    look_again(operator)
+    expect(verdict).not_to_contain_text("No contact")
+
+
+def test_a_request_that_hangs_is_given_up(operator):
+    operator.clock.install()
+    operator.reload()
+    expect(operator.locator("#jobs tbody tr").first).to_be_visible()
+    operator.route("**/v1/overview", lambda route: None)
+    with operator.expect_request("**/v1/overview"):
+        look_again(operator)
+        operator.clock.fast_forward(1000)
+    operator.clock.fast_forward(30_000)
+    expect(operator.locator("#verdict")).to_contain_text("No contact with the service since")
+
+
+def test_the_focus_stays_with_its_nowcast_when_another_one_comes_above(operator, operated):
+    first, second = (Job(model="auto", steps=4, inputs=[], client="village") for _ in range(2))
+    for job in (first, second):
+        operated.context.ledger.create(job)
+        look_again(operator)
+        cancel = operator.get_by_role("button", name=f"Cancel nowcast {job.id[:8]}")
+        expect(cancel).to_be_visible()
+        if job is first:
+            cancel.focus()
+    expect(operator.get_by_role("button", name=f"Cancel nowcast {first.id[:8]}")).to_be_focused()
+    operated.ask("DELETE", f"/v1/nowcasts/{first.id}")
+    operated.ask("DELETE", f"/v1/nowcasts/{second.id}")
+    look_again(operator)
+    expect(operator.get_by_role("button", name="Cancel nowcast")).to_have_count(0)
+    expect(operator.locator("#jobs tr:focus")).to_contain_text("cancelled")
+
+
 def test_an_open_service_shows_everything_and_changes_nothing(browser_context, stack):
     page = browser_context.new_page()
     page.goto(f"{stack.url}/operator")

@@ -15,16 +15,16 @@ export function node(name, properties = {}, ...children) {
 }
 
 // A table of `columns` (whose titles are the messages "operator.column.NAME") and `rows`: each a list of cells, or
-// { cells, kind, below }. Roles are explicit, as a phone shows rows as cards, and styles of that take a table's own meaning
+// { cells, key, kind, below }; what has the focus keeps it where the row of its key moves. Roles are explicit, as a phone shows rows as cards, and styles of that take a table's own meaning
 // from screen readers.
 export function table(caption, columns, rows) {
   const titles = columns.map((name) => text(`operator.column.${name}`));
   const head = node("tr", { role: "row" }, ...titles.map((title, index) => node("th", { role: "columnheader", scope: "col", "data-column": columns[index] }, title)));
   const body = rows.flatMap((row) => {
-    const { cells, kind = "", below = null } = Array.isArray(row) ? { cells: row } : row;
-    const lines = [node("tr", { role: "row", className: kind }, ...cells.map((cell, index) =>
+    const { cells, key = null, kind = "", below = null } = Array.isArray(row) ? { cells: row } : row;
+    const lines = [node("tr", { role: "row", className: kind, "data-key": key, tabIndex: key === null ? null : -1 }, ...cells.map((cell, index) =>
       node("td", { role: "cell", "data-column": columns[index], "data-label": titles[index] }, cell === "" ? "" : node("div", {}, ...[cell].flat()))))];
-    if (below) lines.push(node("tr", { role: "row", className: `below ${kind}` }, node("td", { role: "cell", colSpan: columns.length }, below)));
+    if (below) lines.push(node("tr", { role: "row", className: `below ${kind}`, "data-key": key === null ? null : `${key} below`, tabIndex: key === null ? null : -1 }, node("td", { role: "cell", colSpan: columns.length }, below)));
     return lines;
   });
   return node("div", { className: "table" }, node("table", { role: "table" },
@@ -72,17 +72,24 @@ export const empty = (words, what) => node("div", { className: "empty" }, node("
 export function fill(room, ...children) {
   const made = node("div", {}, ...children);
   if (room.innerHTML === made.innerHTML) return;
-  const focused = room.contains(document.activeElement) ? pathTo(room, document.activeElement) : null;
+  const focused = room.contains(document.activeElement) ? whereabouts(room, document.activeElement) : null;
   const opened = new Set([...room.querySelectorAll("details[open][data-name]")].map((each) => each.dataset.name));
   room.replaceChildren(...made.childNodes);
   room.querySelectorAll("details[data-name]").forEach((each) => { each.open = opened.has(each.dataset.name); });
-  if (focused) follow(room, focused)?.focus({ preventScroll: true });
+  if (focused) found(room, focused)?.focus({ preventScroll: true });
 }
 
-function pathTo(room, element) {
+// Where an element is: the row of a key, or else the room, and the way from there.
+function whereabouts(room, element) {
+  const row = element.closest("[data-key]");
   const path = [];
-  for (let at = element; at !== room; at = at.parentElement) path.unshift([...at.parentElement.children].indexOf(at));
-  return path;
+  for (let at = element; at !== (row ?? room); at = at.parentElement) path.unshift([...at.parentElement.children].indexOf(at));
+  return { key: row?.dataset.key, path, name: element.tagName };
 }
 
-const follow = (room, path) => path.reduce((at, index) => at?.children[index], room);
+// What is there now; where it is gone, its row, else the section: never the same place in another row.
+function found(room, { key, path, name }) {
+  const row = [...room.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key);
+  const element = key === undefined || row ? path.reduce((at, index) => at?.children[index], row ?? room) : null;
+  return element?.tagName === name ? element : row ?? room.closest("section");
+}

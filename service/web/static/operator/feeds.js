@@ -29,6 +29,7 @@ function row(watched, mayChange) {
     failed ? text("operator.failedRuns", { count: failed }) : "",
   ].filter(Boolean).join(", ");
   return {
+    key: feed.name,
     kind: level,
     cells: [
       node("span", { className: `state ${level}` }, text(`operator.status.${feed.status}`)),

@@ -16,10 +16,10 @@ export function jobList(room) {
     ...Object.keys(FILTERS).map((name) => node("option", { value: name }, text(`operator.filter.${name}`))));
   room.append(node("p", { className: "field beside" }, node("label", { htmlFor: "job-filter" }, text("operator.show")), select), list);
 
-  async function load(mayChange = chosen.mayChange) {
+  async function load(mayChange = chosen.mayChange, signal = undefined) {
     chosen.mayChange = mayChange;
     const query = new URLSearchParams([["limit", String(AT_A_TIME * chosen.pages)], ...FILTERS[chosen.filter].map((status) => ["status", status])]);
-    const { nowcasts, links } = await json(`v1/nowcasts?${query}`);
+    const { nowcasts, links } = await json(`v1/nowcasts?${query}`, { signal });
     const more = links.some((link) => link.rel === "next") && AT_A_TIME * (chosen.pages + 1) <= 200;
     if (!nowcasts.length) {
       fill(list, chosen.filter === "all" ? empty(text("operator.noNowcasts"), text("operator.noNowcastsHint")) : empty(text("operator.noneSuch")));
@@ -40,6 +40,7 @@ function row(job, mayChange, load) {
   const took = finished && job.started ? duration((new Date(job.finished) - new Date(job.started)) / 1000) : "–";
   const reason = job.problem ? `${job.problem.what}. ${job.problem.hint}` : job.note;
   return {
+    key: job.id,
     kind: job.status === "failed" ? "bad" : "",
     cells: [
       node("span", { className: `state ${LEVELS[job.status]}` }, text(`operator.job.${job.status}`) + progress),

@@ -20,6 +20,7 @@ export function drawKeys(room, keys, operator, refresh) {
 function row(key, operator, refresh) {
   const valid = key.state === "valid";
   return {
+    key: key.id,
     kind: valid ? "" : "past",
     cells: [
       [node("strong", {}, key.client), " ", node("code", { className: "quiet" }, key.id), key.id === operator.key_id ? node("span", { className: "tag own" }, text("operator.yourKey")) : ""],

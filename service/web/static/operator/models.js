@@ -50,6 +50,7 @@ function row(model, { champion, feeds, mayChange }, refresh) {
   const aliases = [...model.aliases, ...(model.default && !isChampion ? ["auto"] : [])];
   const promotable = mayChange && !isChampion && model.data === "rain";
   return {
+    key: reference,
     cells: [
       node("strong", {}, reference),
       aliases.length ? aliases.map((alias) => node("span", { className: "tag" }, alias)) : "",

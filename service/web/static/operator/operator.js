@@ -1,6 +1,6 @@
 // The operator's page: is everything all right, the feeds, the nowcasts, the models, the keys. It refreshes by itself.
 
-import { json } from "../api.js";
+import { json, unreachable } from "../api.js";
 import { follow } from "../events.js";
 import { askForKey } from "../key.js";
 import { text } from "../messages.js";
@@ -14,6 +14,7 @@ import { drawVerdict } from "./verdict.js";
 const REFRESH_MS = 10000;
 const HIDDEN_MS = 60000; // the title of the tab tells what is wrong
 const SETTLE_MS = 400; // several events at once make one refresh
+const PATIENCE_MS = 30000; // a request without an answer is given up
 
 const byId = (id) => document.getElementById(id);
 const room = (id) => byId(id).querySelector(".room");
@@ -39,9 +40,10 @@ function hide() {
   for (const id of ["verdict", "rooms", "read-only"]) byId(id).hidden = true;
 }
 
-async function loadAll() {
-  const overview = await permitted(() => json("v1/overview"));
-  const [champion, models, keys] = await Promise.all([json("v1/champion"), json("v1/models"), json("v1/keys")]);
+async function loadAll({ signal }) {
+  const get = (path) => json(path, { signal });
+  const overview = await permitted(() => get("v1/overview"));
+  const [champion, models, keys] = await Promise.all([get("v1/champion"), get("v1/models"), get("v1/keys")]);
   Object.assign(seen, { overview, champion, connected: true, since: new Date().toISOString() });
   byId("rooms").hidden = false;
   showReadOnly(overview.operator.may_change);
@@ -50,7 +52,7 @@ async function loadAll() {
   const feeds = overview.feeds.map((each) => each.feed.name);
   drawModels(room("models"), { models: models.models, champion, feeds, mayChange: overview.operator.may_change }, refresh);
   drawKeys(room("keys"), keys.keys, overview.operator, refresh);
-  await loadJobs(overview.operator.may_change);
+  await loadJobs(overview.operator.may_change, signal);
 }
 
 function verdict() {
@@ -67,9 +69,20 @@ function showReadOnly(mayChange) {
 // Loads everything, once at a time; again at intervals, and soon after an event.
 async function refresh() {
   clearTimeout(timer);
-  loading ??= loadAll().catch(lost).finally(() => { loading = null; });
+  loading ??= patiently(loadAll).catch(lost).finally(() => { loading = null; });
   await loading;
   schedule(document.hidden ? HIDDEN_MS : REFRESH_MS);
+}
+
+// Gives up what gets no answer, unless it waits for a key.
+async function patiently(load) {
+  const giving = new AbortController();
+  const late = setTimeout(() => { if (!byId("key-card")) giving.abort(unreachable()); }, PATIENCE_MS);
+  try {
+    await load(giving);
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 function schedule(delay) {

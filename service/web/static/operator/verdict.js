@@ -9,7 +9,7 @@ const STATUS_LEVEL = { ok: "good", partial: "warn", delayed: "warn", unavailable
 
 export const levelOf = (status) => STATUS_LEVEL[status] ?? "warn";
 
-// What is wrong: { level, words, reason }, the worst first.
+// What is wrong by the service's own overview: { level, words, reason }, the worst first.
 export function troubles(overview, champion) {
   const found = [];
   for (const part of overview.parts) {
@@ -27,20 +27,18 @@ export function troubles(overview, champion) {
 
 export function drawVerdict(room, overview, champion, { connected, since }) {
   const found = troubles(overview, champion);
+  if (!connected) found.unshift({ level: "bad", words: text("operator.noContact"), since });
   const level = found[0]?.level ?? "good";
   const line = found.length ? text("operator.problems", { count: found.length }) : text(overview.feeds.length ? "operator.allRight" : "operator.ready");
   const { waiting, running } = overview.queue;
   const counts = [text("operator.feedCount", { count: overview.feeds.length }), text("operator.queue", { waiting, running })].join(" · ");
   room.hidden = false;
   room.className = `verdict card ${level}`;
-  const list = found.map((each) => node("li", { className: each.level }, node("strong", {}, each.words), " ", served(each.reason)));
-  const contact = connected
-    ? node("span", {}, text("operator.asOf"), " ", time(since))
-    : node("span", { className: "lost" }, text("operator.noContact"), " ", time(since));
+  const list = found.map((each) => node("li", { className: each.level }, node("strong", {}, each.words), " ", each.since ? time(each.since) : served(each.reason)));
   const made = [
     node("p", { className: "line" }, node("span", { className: "mark", "aria-hidden": "true" }, MARKS[level]), node("strong", {}, line), node("span", { className: "quiet" }, counts)),
     list.length ? node("ul", {}, ...list) : null,
-    node("p", { className: "hint", "aria-live": "off" }, contact),
+    node("p", { className: "hint", "aria-live": "off" }, text("operator.asOf"), " ", time(since)),
   ];
   // What has not changed is not read out again.
   const said = made.slice(0, 2).map((each) => each?.outerHTML).join("");
