@@ -281,6 +281,25 @@ def test_a_feed_without_scores_says_when_the_first_ones_come(live, scored):
     assert chosen(page) == {"feed": "scored"}
 
 
+def test_what_could_not_be_loaded_is_tried_again(live, scored):
+    page = live
+    page.clock.install()
+    page.route("**/v1/feeds", lambda route: route.abort())
+    page.goto(f"{scored.url}/skill?feed=scored")
+    problem = page.get_by_role("alert")
+    expect(problem).to_contain_text("The service does not respond")
+    page.unroute_all()
+    page.clock.fast_forward(60_000)
+    expect(page.locator("#lead-chart svg")).to_be_visible()
+    expect(problem).to_be_hidden()
+    page.route("**/v1/feeds/scored/skill?*", lambda route: route.fulfill(status=503, body="a gateway's page"))
+    page.clock.fast_forward(60_000)
+    expect(problem).to_be_visible()
+    page.unroute_all()
+    page.clock.fast_forward(60_000)
+    expect(problem).to_be_hidden()
+
+
 def test_the_map_links_to_what_its_nowcasts_were_worth(live, scored):
     live.goto(f"{scored.url}/?feed=north")
     live.get_by_role("link", name="nowcast of 14:00").click()

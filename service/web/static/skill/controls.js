@@ -34,17 +34,13 @@ export function drawOfScores(skill, shown, onChange) {
   const thresholds = skill.models[0].events.map(({ threshold_mm_h: threshold }) => threshold);
   radios(byId("thresholds"), "threshold", thresholds.map((value) => [value, rate(value)]), thresholds[shown.row], (value) => onChange({ threshold: Number(value) }));
   const leads = byId("lead");
-  leads.replaceChildren(...skill.lead_minutes.map((minutes, column) => Object.assign(document.createElement("option"), {
-    value: minutes, textContent: text("skill.minutes", { minutes: number(minutes) }), selected: column === shown.column,
-  })));
+  choices(leads, skill.lead_minutes.map((minutes) => [minutes, text("skill.minutes", { minutes: number(minutes) })]), skill.lead_minutes[shown.column]);
   leads.onchange = () => onChange({ lead: Number(leads.value) });
 }
 
 export function drawOrigins(choice, onChange) {
   const select = byId("from");
-  select.replaceChildren(...["reference", "publication"].map((value) => Object.assign(document.createElement("option"), {
-    value, textContent: text(`skill.from.${value}`), selected: choice.from === value,
-  })));
+  choices(select, ["reference", "publication"].map((value) => [value, text(`skill.from.${value}`)]), choice.from);
   select.onchange = () => onChange({ from: select.value });
 }
 
@@ -63,6 +59,13 @@ export function drawCompared(skill, onChange) {
 
 export const radios = (box, name, options, chosen, onChange) =>
   buttons(box, "radio", name, options, [String(chosen)], ({ value }) => onChange(value));
+
+// Fills a select with `options`: [value, words]. Those that are there stay, so that an open one stays open.
+function choices(select, options, chosen) {
+  const same = select.options.length === options.length && options.every(([value], index) => select.options[index].value === String(value));
+  if (!same) select.replaceChildren(...options.map(([value, words]) => new Option(words, value)));
+  select.value = String(chosen);
+}
 
 // Draws inputs as buttons, `options`: [value, words]. Those that are there stay, so that they keep the focus.
 function buttons(box, type, name, options, chosen, onChange) {

@@ -19,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 const feedPath = (name) => `v1/feeds/${encodeURIComponent(name)}`;
 
 let choice = readChoice(location.search);
-let feeds = [];
+let feeds = null; // not known yet
 let loading = new AbortController();
 let redraw = () => {};
 
@@ -51,7 +51,7 @@ async function load({ quiet = false } = {}) {
   if (!quiet) byId("verdict").setAttribute("aria-busy", "true");
   try {
     if (choice.feed) await loadFeed(signal);
-    else await loadModel();
+    else await loadModel(signal);
     byId("problem").hidden = true;
   } catch (problem) {
     if (problem.name !== "AbortError") throw problem;
@@ -60,12 +60,13 @@ async function load({ quiet = false } = {}) {
   }
 }
 
-async function loadModel() {
+async function loadModel(signal) {
   byId("scores").hidden = true;
   clearVerdict();
   byId("card").hidden = !choice.model;
   redraw = () => {};
-  say(choice.model ? await drawCard(byId("card"), choice.model) : text("skill.nothing"));
+  const sentence = choice.model ? await drawCard(byId("card"), choice.model) : text("skill.nothing");
+  if (!signal.aborted) say(sentence);
 }
 
 async function loadFeed(signal) {
@@ -163,10 +164,11 @@ function drawVerdict(skill, shown) {
   byId("basis").textContent = basis(skill, shown.column);
 }
 
+// A screen reader says it once, not each time that it happens again.
 function showProblem(problem) {
   byId("problem").hidden = false;
-  byId("problem-title").textContent = problem.title ?? text("skill.failed");
-  byId("problem-detail").textContent = [problem.detail ?? problem.message, problem.hint].filter(Boolean).join(" ");
+  const words = { "problem-title": problem.title ?? text("skill.failed"), "problem-detail": [problem.detail ?? problem.message, problem.hint].filter(Boolean).join(" ") };
+  for (const [id, said] of Object.entries(words)) if (byId(id).textContent !== said) byId(id).textContent = said;
 }
 
 // Charts fit the width of the page.
@@ -177,8 +179,11 @@ new ResizeObserver(([{ contentRect }]) => {
   requestAnimationFrame(() => redraw());
 }).observe(byId("content"));
 
+// What failed is tried again; scores of a model do not change.
 setInterval(() => {
-  if (document.visibilityState === "visible" && choice.feed && byId("problem").hidden) load({ quiet: true }).catch(showProblem);
+  if (document.visibilityState !== "visible") return;
+  if (!feeds || !(choice.feed || choice.model)) start().catch(showProblem);
+  else if (choice.feed || !byId("problem").hidden) load({ quiet: true }).catch(showProblem);
 }, REFRESH_MS);
 
 byId("reliability-values").open = matchMedia("(min-width: 1080px)").matches; // beside the diagram there is room for it
