@@ -8,8 +8,12 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 expect = playwright.expect
 
-ADDRESSES = {"map": "?feed=north&place=52.1,5.2,Utrecht&map=9/52.1/5.2", **{name: name for name in PAGES}}
-FOLLOWING = {"map": ".tick.current.ready", "operator": "#keys .empty"}
+ADDRESSES = {
+    "map": "?feed=north&place=52.1,5.2,Utrecht&map=9/52.1/5.2",
+    "embed": "embed?feed=north&place=52.1,5.2,Utrecht",
+    **{name: name for name in PAGES},
+}
+FOLLOWING = {"map": ".tick.current.ready", "embed": "#embed-bars svg", "operator": "#keys .empty"}
 """Pages that follow events, so that the network is never idle: what is there once they are drawn."""
 EVERY = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
