@@ -1,4 +1,4 @@
-"""Delete what processes that were killed left in the store. The ledger says which objects belong to a job."""
+"""Delete what is over, and what processes that were killed left in the store: no job in the ledger has it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from service.feeds.products import MANIFEST, forecasts_prefix, products_of_feed
 from service.feeds.pushed import pushed_key
 from service.jobs.queue import redis_client
 from service.store import CHECKS, NOWCASTS, StoredObject, frames_prefix, pushed_prefix
+from service.web_push.ledger import PushLedger
 from workers.context import WorkerContext
 
 SWEEP_SECONDS: Final = 3600
@@ -34,6 +35,7 @@ def sweep_when_due(context: WorkerContext) -> None:
     with redis_client(context.settings) as redis:
         due = redis.set("echocast:swept", "1", nx=True, ex=SWEEP_SECONDS)
     if due:
+        sweep_subscriptions(context)
         sweep(context)
         sweep_feeds(context)
 
@@ -55,6 +57,12 @@ def sweep(context: WorkerContext) -> None:
             deleted += len(leftovers)
     if deleted:
         log.info("deleted %d objects that belong to no job, or to one that has ended", deleted)
+
+
+def sweep_subscriptions(context: WorkerContext) -> None:
+    """Delete what is stored of browsers whose page is no longer opened, whether or not there is web push now."""
+    retention = timedelta(days=context.settings.push_retention_days)
+    PushLedger(context.ledger).delete_outdated(datetime.now(UTC) - retention)
 
 
 def _sweep_products(before: datetime, context: WorkerContext) -> int:
@@ -89,7 +97,9 @@ def _sweep_received(before: datetime, context: WorkerContext) -> int:
 
 
 def sweep_feeds(context: WorkerContext) -> None:
-    """Delete the frames and records of feeds that left the file of feeds `REMOVED_FEED_KEPT` ago, and their events.
+    """Delete what is stored of feeds that left the file of feeds `REMOVED_FEED_KEPT` ago.
+
+    These are frames, records, events, and subscriptions of browsers.
 
     As long as something is wrong in the file, it may be a feed that is there: nothing is deleted.
     """
@@ -104,8 +114,9 @@ def sweep_feeds(context: WorkerContext) -> None:
             context.skill_ledger.forget(feed)
             context.feed_ledger.forget(feed)
             log.info("feed %s: it left the file of feeds, and what was stored of it is deleted", feed)
-    configured = {feed.name for feed in config.feeds}
-    AlertLedger(context.ledger).delete_events_of_others(configured | set(context.feed_ledger.names()))
+    kept = {feed.name for feed in config.feeds} | set(context.feed_ledger.names())
+    AlertLedger(context.ledger).delete_events_of_others(kept)
+    PushLedger(context.ledger).delete_of_others(kept)
 
 
 def _leftovers(objects: list[StoredObject], context: WorkerContext) -> list[str]:

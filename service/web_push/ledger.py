@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -82,11 +82,16 @@ class PushLedger:
         with writing(self.engine) as session:
             session.connection().execute(delete(PushSubscription).where(PushSubscription.endpoint == endpoint))
 
-    def delete_not_renewed(self, before: datetime) -> None:
-        """Delete the subscriptions whose page was last opened before a time, and messages that are long over."""
+    def delete_outdated(self, renewed_before: datetime) -> None:
+        """Delete the subscriptions whose page was last opened before a time, and messages that are over."""
         with writing(self.engine) as session:
-            session.connection().execute(delete(PushSubscription).where(PushSubscription.renewed < before))
-            session.connection().execute(delete(PushMessage).where(PushMessage.expires < before))
+            session.connection().execute(delete(PushSubscription).where(PushSubscription.renewed < renewed_before))
+            session.connection().execute(delete(PushMessage).where(PushMessage.expires < datetime.now(UTC)))
+
+    def delete_of_others(self, feeds: Collection[str]) -> None:
+        """Delete the subscriptions of other feeds than these with their messages."""
+        with writing(self.engine) as session:
+            session.connection().execute(delete(PushSubscription).where(PushSubscription.feed.not_in(feeds)))
 
     def record(self, found: Mapping[str, Found]) -> int:
         """Record what was found for subscriptions, by their ids; return how many are told."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 
 from model.core.errors import InputError
 from model.core.warning_condition import Judgement
@@ -19,11 +18,9 @@ log = logging.getLogger(__name__)
 
 def judge_subscriptions(published: PublishedRun, context: WorkerContext) -> None:
     """Judge the places of a feed that browsers have subscribed to, and record the messages that follow."""
-    settings = context.settings
-    if settings.push_vapid_key is None or not published.is_served:
+    if context.settings.push_vapid_key is None or not published.is_served:
         return
     feed, run, ledger = published.feed, published.run, PushLedger(context.ledger)
-    ledger.delete_not_renewed(datetime.now(UTC) - timedelta(days=settings.push_retention_days))
     subscriptions = ledger.of_feed(feed.name)
     if not subscriptions:
         return

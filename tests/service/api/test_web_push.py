@@ -80,6 +80,14 @@ def test_the_same_place_is_renewed_and_no_second_one(gateway, request_of, contex
     assert len(context.push.of_feed("north")) == 1
 
 
+def test_what_is_stored_can_be_removed_when_there_is_no_web_push_any_more(gateway, request_of, context, monkeypatch):
+    found = gateway.post(PATH, json=request_of()).json()
+    monkeypatch.setattr(context, "push_key", None)
+    assert gateway.post(PATH, json=request_of()).json()["type"] == "/problems/no-web-push"
+    assert gateway.get(f"{PATH}/{found['id']}").json()["id"] == found["id"]
+    assert gateway.delete(f"{PATH}/{found['id']}").status_code == 204
+
+
 def test_a_client_has_so_many_places(gateway, request_of, problem):
     for number in range(3):
         assert gateway.post(PATH, json=request_of(lon=LON + number / 100)).status_code == 200

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from pyproj import CRS
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
@@ -37,6 +37,7 @@ from workers.batch import run
 from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
 from workers.push_sender import PushSender
+from workers.sweep import sweep_feeds, sweep_subscriptions
 
 GRID = Grid.regular(CRS.from_epsg(3035), shape=(32, 48), pixel_size=1000.0, centre=(4_000_000.0, 3_000_000.0))
 RAIN = tuple(float(value) for value in GRID.lon_lat(GRID.x[10], GRID.y[16]))
@@ -209,14 +210,34 @@ def test_a_push_service_that_fails_is_tried_again_and_a_late_message_is_dropped(
     assert (len(radar.server.calls), outbox.get(message.id)) == (calls, None)
 
 
-def test_a_page_that_is_never_opened_again_is_forgotten(radar: Radar) -> None:
-    subscription = radar.subscribe(RAIN)
-    long_ago = datetime.now(UTC) - timedelta(days=radar.context.settings.push_retention_days + 1)
-    with writing(radar.context.ledger.engine) as session:
-        session.execute(update(PushSubscription).values(renewed=long_ago))
+def test_a_page_that_is_never_opened_again_is_forgotten_also_without_web_push(radar: Radar) -> None:
+    subscription, renewed = radar.subscribe(RAIN), radar.subscribe(EAST)
     radar.frame(0, 0)
-    radar.frame(5, 0)
-    assert radar.push.find(subscription.id) is None
+    radar.frame(5, 8)
+    radar.context.settings = radar.context.settings.model_copy(update={"push_vapid_key": None})
+    sweep_subscriptions(radar.context)
+    engine, now = radar.context.ledger.engine, datetime.now(UTC)
+    assert [each.id for each in radar.push.of_feed("north")] == [subscription.id, renewed.id]
+    assert len(load(engine, select(PushMessage))) == 1
+    long_ago = now - timedelta(days=radar.context.settings.push_retention_days + 1)
+    with writing(engine) as session:
+        session.execute(update(PushSubscription).where(PushSubscription.id == subscription.id).values(renewed=long_ago))
+        session.execute(update(PushMessage).values(subscription_id=renewed.id, expires=now - timedelta(seconds=1)))
+    sweep_subscriptions(radar.context)
+    assert [each.id for each in radar.push.of_feed("north")] == [renewed.id]
+    assert load(engine, select(PushMessage)) == [], "it was told, and is over"
+
+
+def test_nothing_is_kept_of_a_feed_that_is_gone(radar: Radar) -> None:
+    radar.subscribe(RAIN)
+    radar.frame(0, 0)
+    feeds_file = radar.context.settings.feeds_path
+    feeds_file.write_text(feeds_file.read_text().replace('"north"', '"south"'))
+    sweep_feeds(radar.context)
+    assert len(radar.push.of_feed("north")) == 1, "the feed may come back"
+    radar.context.feed_ledger.forget("north")
+    sweep_feeds(radar.context)
+    assert radar.push.of_feed("north") == []
 
 
 def test_push_services_can_verify_who_sends(radar: Radar) -> None:
