@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -214,8 +215,9 @@ def test_a_page_that_is_never_opened_again_is_forgotten_also_without_web_push(ra
     subscription, renewed = radar.subscribe(RAIN), radar.subscribe(EAST)
     radar.frame(0, 0)
     radar.frame(5, 8)
-    radar.context.settings = radar.context.settings.model_copy(update={"push_vapid_key": None})
-    sweep_subscriptions(radar.context)
+    settings = radar.context.settings.model_copy(update={"push_vapid_key": None})
+    without_push = replace(radar.context, settings=settings)
+    sweep_subscriptions(without_push)
     engine, now = radar.context.ledger.engine, datetime.now(UTC)
     assert [each.id for each in radar.push.of_feed("north")] == [subscription.id, renewed.id]
     assert len(load(engine, select(PushMessage))) == 1
@@ -223,7 +225,7 @@ def test_a_page_that_is_never_opened_again_is_forgotten_also_without_web_push(ra
     with writing(engine) as session:
         session.execute(update(PushSubscription).where(PushSubscription.id == subscription.id).values(renewed=long_ago))
         session.execute(update(PushMessage).values(subscription_id=renewed.id, expires=now - timedelta(seconds=1)))
-    sweep_subscriptions(radar.context)
+    sweep_subscriptions(without_push)
     assert [each.id for each in radar.push.of_feed("north")] == [renewed.id]
     assert load(engine, select(PushMessage)) == [], "it was told, and is over"
 
