@@ -26,6 +26,7 @@ from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.feeds_file import Feeds, read_feeds
 from service.feeds.ledger import FeedLedger
 from service.feeds.skill.ledger import SkillLedger
+from service.feeds.skill.warnings import SuggestedLimits
 from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
@@ -67,6 +68,7 @@ class GatewayContext:
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.feed_ledger = FeedLedger(self.ledger)
         self.skill_ledger = SkillLedger(self.ledger)
+        self.suggested_limits = SuggestedLimits(self.ledger)
         self.alerts = AlertLedger(self.ledger)
         self._feeds = FileCache(partial(read_feeds, check_folders=False))
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))

@@ -98,7 +98,7 @@ async def get_reliability(
     operation_id="getFeedWarningSkill",
     dependencies=READ,
     summary="What the warnings of a feed were worth",
-    responses=documented_problems("no-such-feed", "invalid-parameter"),
+    responses=documented_problems("no-such-feed", "invalid-parameter", "busy"),
 )
 async def get_warning_skill(
     context: ContextDep,
@@ -111,4 +111,4 @@ async def get_warning_skill(
     rule with a probability, `suggested_probability` is the limit that would have been best on all that is kept of the
     feed's past.
     """
-    return await context.in_thread(warning_skill, context, feed, window)
+    return await context.areas.run(warning_skill, context, feed, window)

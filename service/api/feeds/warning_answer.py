@@ -19,7 +19,7 @@ DIGITS: Final = 3
 def warning_skill(context: GatewayContext, feed: Feed, hours: float) -> FeedWarningSkill:
     """Return the verification of each rule on a place or an area, of a window up to the newest frame."""
     newest = context.feed_ledger.newest_time(feed.name) or datetime.now(UTC)
-    found = warnings.verify_rules(context.ledger, feed, newest - timedelta(hours=hours))
+    found = warnings.verify_rules(context.ledger, feed, newest - timedelta(hours=hours), context.suggested_limits)
     return FeedWarningSkill(feed=feed.name, window_hours=hours, rules=[_rule(skill) for skill in found])
 
 

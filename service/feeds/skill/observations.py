@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.config import Feed
 from service.feeds.skill.tables import PlaceObservation, Source
-from service.jobs.database import load, writing
+from service.jobs.database import reading, writing
 from service.jobs.ledger import Ledger
 
 
@@ -47,6 +48,14 @@ def areas_of(feed: Feed) -> dict[str, AlertRule]:
     return {place_of_rule(rule): rule for rule in feed.alert if rule.area is not None}
 
 
+class Observed(NamedTuple):
+    """What was observed at a place: columns of `PlaceObservation`."""
+
+    valid_time: datetime
+    source: Source
+    rain_rate: float | None
+
+
 class Observations:
     """The observations in the ledger."""
 
@@ -63,10 +72,20 @@ class Observations:
         except IntegrityError:  # another process has just done the same
             return
 
-    def at(self, feed: str, place: str, since: datetime) -> tuple[Source, list[PlaceObservation]]:
+    def at(self, feed: str, place: str, since: datetime) -> tuple[Source, list[Observed]]:
         """Return what was observed at a place since a time, in order: by a gauge, where there is one."""
-        query = select(PlaceObservation).where(PlaceObservation.feed == feed, PlaceObservation.place == place)
+        query = select(*(getattr(PlaceObservation, column) for column in Observed._fields))
+        query = query.where(PlaceObservation.feed == feed, PlaceObservation.place == place)
         query = query.where(PlaceObservation.valid_time >= since).order_by(PlaceObservation.valid_time)
-        rows = load(self.engine, query)
+        with reading(self.engine) as session:
+            rows = [Observed(*row) for row in session.execute(query)]
         source: Source = "gauge" if any(row.source == "gauge" for row in rows) else "radar"
         return source, [row for row in rows if row.source == source]
+
+    def extent(self, feed: str, place: str) -> tuple[object, ...]:
+        """Return what differs as soon as more, or less, was observed at a place, or gauges have other values."""
+        rain = PlaceObservation.rain_rate
+        query = select(func.count(), func.max(PlaceObservation.valid_time), func.count(rain), func.sum(rain))
+        query = query.where(PlaceObservation.feed == feed, PlaceObservation.place == place)
+        with reading(self.engine) as session:
+            return tuple(session.execute(query).one())

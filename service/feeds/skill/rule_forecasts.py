@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from service.feeds.skill.tables import RuleForecast
-from service.jobs.database import load, writing
+from service.jobs.database import reading, writing
 from service.jobs.ledger import Ledger
+
+
+class Said(NamedTuple):
+    """What a nowcast said of a rule: columns of `RuleForecast`."""
+
+    reference_time: datetime
+    judged: datetime
+    to_raise: float
+    to_stay: float
+    certain: bool
 
 
 class RuleForecasts:
@@ -29,7 +41,17 @@ class RuleForecasts:
             except IntegrityError:  # another worker has just recorded it
                 continue
 
-    def of(self, feed: str, watched: str) -> list[RuleForecast]:
+    def of(self, feed: str, watched: str) -> list[Said]:
         """Return what is kept of a rule, by `AlertRule.watched`, the oldest first."""
-        query = select(RuleForecast).where(RuleForecast.feed == feed, RuleForecast.watched == watched)
-        return load(self.engine, query.order_by(RuleForecast.reference_time))
+        query = select(*(getattr(RuleForecast, column) for column in Said._fields))
+        query = query.where(RuleForecast.feed == feed, RuleForecast.watched == watched)
+        with reading(self.engine) as session:
+            return [Said(*row) for row in session.execute(query.order_by(RuleForecast.reference_time))]
+
+    def extent(self, feed: str, watched: str) -> tuple[object, ...]:
+        """Return what differs as soon as there is more, or less, of a rule, or what is kept of it is replaced."""
+        oldest, newest = func.min(RuleForecast.reference_time), func.max(RuleForecast.judged)
+        query = select(func.count(), oldest, newest, func.sum(RuleForecast.revision))
+        query = query.where(RuleForecast.feed == feed, RuleForecast.watched == watched)
+        with reading(self.engine) as session:
+            return tuple(session.execute(query).one())

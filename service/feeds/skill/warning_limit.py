@@ -24,7 +24,7 @@ from model.core.warning_condition import TOLERANCE
 from model.core.warning_verification import spells_of, starts_within
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.transition import AlertState, Standing, advance
-from service.feeds.skill.tables import RuleForecast
+from service.feeds.skill.rule_forecasts import Said
 
 Array = NDArray[np.float64]
 LimitScore = Literal["csi", "value"]
@@ -36,6 +36,7 @@ FEWEST_STARTS: Final = 20
 FEWEST_DAYS: Final = MIN_DAYS
 """Starts of rain that followed a case in time, and days (UTC) with such cases, that a suggestion needs."""
 
+CLEARED: Final = Standing(AlertState.CLEARED)
 UNKNOWN: Final = Interval(np.nan, np.nan, np.nan)
 
 HITS, MISSES, FALSE_ALARMS, OTHERS = range(4)
@@ -83,7 +84,7 @@ class SuggestedLimit:
 
 def suggest_limit(
     rule: AlertRule,
-    said: Sequence[RuleForecast],
+    said: Sequence[Said],
     times: Sequence[datetime],
     rain_rate_mm_h: Sequence[float],
     threshold_mm_h: float,
@@ -105,7 +106,7 @@ def suggest_limit(
     rain = np.asarray(rain_rate_mm_h, np.float64)
     at, within = [each.judged for each in said], timedelta(minutes=rule.within or 0.0)
     event = starts_within(at, times, rain, threshold_mm_h, within)
-    before_rain = [time for time, follows in zip(at, event.tolist(), strict=True) if follows == 1]
+    before_rain = sorted(time for time, follows in zip(at, event.tolist(), strict=True) if follows == 1)
     days = len({time.date() for time in before_rain})
     spells = [spell.start for spell in spells_of(times, rain, threshold_mm_h) if spell.start_known]
     starts = sum(_is_any_within(before_rain, start - within, start) for start in spells)
@@ -133,16 +134,22 @@ def _is_any_within(times: Sequence[datetime], first: datetime, end: datetime) ->
     return bisect_left(times, first) < bisect_left(times, end)
 
 
-def warned_by(rule: AlertRule, limit: float, said: Sequence[RuleForecast]) -> NDArray[np.bool_]:
-    """Return whether a rule's alert would have been raised after each nowcast [nowcast], with another limit."""
+def warned_by(rule: AlertRule, limit: float, said: Sequence[Said]) -> NDArray[np.bool_]:
+    """Return whether a rule's alert would have been raised after each nowcast [nowcast], with another limit.
+
+    A nowcast that is certain not to reach the limit leaves a cleared alert as it is: most are not looked at.
+    """
     clear = limit if rule.clear_probability is None else min(limit, rule.clear_probability)
-    standing, warned = Standing(AlertState.CLEARED), np.zeros(len(said), bool)
-    for number, each in enumerate(said):
-        raised = standing.state is AlertState.RAISED
+    may_raise = [number for number, each in enumerate(said) if each.to_raise >= limit - TOLERANCE or not each.certain]
+    standing, warned, number = CLEARED, np.zeros(len(said), bool), -1
+    while (number := number + 1) < len(said):
+        if standing == CLEARED:
+            later = bisect_left(may_raise, number)
+            if later == len(may_raise):
+                break
+            number = may_raise[later]
+        each, raised = said[number], standing.state is AlertState.RAISED
         reached, needed = (each.to_stay, clear) if raised else (each.to_raise, limit)
-        if reached < needed - TOLERANCE and each.certain and not raised:
-            standing = Standing(AlertState.CLEARED)
-            continue
         holds = True if reached >= needed - TOLERANCE else False if each.certain else None
         standing = advance(standing, holds, raise_after=rule.raise_after, clear_after=rule.clear_after)
         warned[number] = standing.state is AlertState.RAISED

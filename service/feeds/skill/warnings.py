@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select
@@ -53,7 +53,34 @@ class RuleSkill:
         return f"too few cases: {self.counts.starts} starts of rain, {FEWEST_STARTS} are needed"
 
 
-def verify_rules(ledger: Ledger, feed: Feed, since: datetime) -> list[RuleSkill]:
+class SuggestedLimits:
+    """The suggestions for the rules of a ledger, each kept until more is known: it takes all that is kept of the past.
+
+    Parameters
+    ----------
+    ledger
+        Where that is.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._kept: dict[tuple[str, str], tuple[object, SuggestedLimit]] = {}
+
+    def of(self, feed: str, rule: AlertRule, threshold_mm_h: float) -> SuggestedLimit:
+        """Return the limit that is suggested for a rule with a probability, about rain of a threshold (mm h-1)."""
+        forecasts, observations = RuleForecasts(self._ledger), Observations(self._ledger)
+        known = forecasts.extent(feed, rule.watched()), observations.extent(feed, place_of_rule(rule))
+        kept = self._kept.get((feed, rule.name))
+        if kept is None or kept[0] != (rule, known):
+            said = forecasts.of(feed, rule.watched())
+            since = said[0].reference_time if said else datetime.now(UTC)
+            _, times, rates = _observed(self._ledger, feed, rule, since)
+            kept = (rule, known), suggest_limit(rule, said, times, rates, threshold_mm_h)
+            self._kept[feed, rule.name] = kept
+        return kept[1]
+
+
+def verify_rules(ledger: Ledger, feed: Feed, since: datetime, suggested: SuggestedLimits) -> list[RuleSkill]:
     """Verify the rules on places and areas by what was observed since a time.
 
     Events from before a rule was changed do not count.
@@ -64,7 +91,7 @@ def verify_rules(ledger: Ledger, feed: Feed, since: datetime) -> list[RuleSkill]
         if rule.watches == "feed":
             continue
         threshold = min(limit for limit in (rule.rain_rate, rule.threshold) if limit is not None)
-        suggestion = None if rule.probability is None else _suggestion(ledger, feed.name, rule, threshold)
+        suggestion = None if rule.probability is None else suggested.of(feed.name, rule, threshold)
         truth, times, rates = _observed(ledger, feed.name, rule, since)
         alert = alerts.get(rule.name)
         warnings = [] if alert is None else _warned(ledger, feed.name, rule.name, since, alert.taken_up)
@@ -91,12 +118,6 @@ def _observed(
     truth, rows = Observations(ledger).at(feed, place_of_rule(rule), since)
     rates = [float("nan") if row.rain_rate is None else row.rain_rate for row in rows]
     return truth, [row.valid_time for row in rows], rates
-
-
-def _suggestion(ledger: Ledger, feed: str, rule: AlertRule, threshold_mm_h: float) -> SuggestedLimit:
-    said = RuleForecasts(ledger).of(feed, rule.watched())
-    _, times, rates = _observed(ledger, feed, rule, said[0].reference_time) if said else ("radar", [], [])
-    return suggest_limit(rule, said, times, rates, threshold_mm_h)
 
 
 def _warned(ledger: Ledger, feed: str, rule: str, since: datetime, taken_up: datetime) -> list[Warned]:

@@ -284,6 +284,16 @@ def test_the_limit_that_would_have_been_best_is_suggested_with_its_scores(gatewa
     assert (found["probability"]["value"], found["gain"]["value"]) == (0.45, 0)
 
 
+def test_a_suggestion_changes_with_what_is_known_and_with_the_rule(gateway, context, settings, feed):
+    found = suggested(gateway, context, settings, 1, probability=0.2)
+    more = suggested(gateway, context, settings, 2, probability=0.2)
+    assert (found["starts"], more["starts"]) == (3, 6)
+    other = suggested(gateway, context, settings, 2, probability=0.2, more="cost_loss = 0.2\n")
+    assert (more["best_for"], other["best_for"]) == ("csi", "value")
+    [gone] = gateway.get("/v1/feeds/north/skill/alerts").json()["rules"]
+    assert gone["suggested_probability"]["nowcasts"] == 0
+
+
 def test_a_limit_may_be_best_for_a_ratio_of_cost_to_loss(gateway, context, settings, feed):
     found = suggested(gateway, context, settings, 8, probability=0.9, more="cost_loss = 0.2\n")
     assert (found["best_for"], found["probability"]["value"]) == ("value", 0.45)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.feeds.alerts.rule import AlertRule
-from service.feeds.skill.tables import RuleForecast
+from service.feeds.skill.rule_forecasts import Said
 from service.feeds.skill.warning_limit import suggest_limit, warned_by
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -21,16 +21,7 @@ def said(chances, certain=None):
     known = [True] * len(chances) if certain is None else certain
     times = [NOON + timedelta(minutes=10 * number) for number in range(len(chances))]
     return [
-        RuleForecast(
-            feed="north",
-            watched="w",
-            reference_time=time,
-            revision=0,
-            judged=time,
-            to_raise=chance,
-            to_stay=chance,
-            certain=each,
-        )
+        Said(reference_time=time, judged=time, to_raise=chance, to_stay=chance, certain=each)
         for time, chance, each in zip(times, chances, known, strict=True)
     ]
 
