@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from service import cli
+from service.embedded import find_redis_server
+from tests.patience import wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -68,3 +71,17 @@ def echocast(
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """URL of a real Redis."""
+    path = tmp_path / "redis.sock"
+    command = [find_redis_server(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(path.exists, "Redis")
+        yield f"redis+socket://{path}"
+    finally:
+        process.kill()
+        process.wait()

@@ -130,7 +130,11 @@ def load_model(reference: str, digest: str, answer_key: str) -> None:
     """Load a model for a gateway that is to promote it."""
     from workers import model_load
 
-    model_load.load_model(reference, digest, answer_key, process_context())
+    try:
+        model_load.load_model(reference, digest, answer_key, process_context())
+    except DeviceLost as error:
+        log.error("the device stopped responding: %s", error)
+        shut_down()
 
 
 @shared_task(name=REPEAT_RUN)

@@ -20,14 +20,13 @@ from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
-from service.embedded import find_redis_server
 from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
 from service.server import GatewayProtocol
 from service.settings import Settings
 from service.store import input_key, result_key
-from tests.patience import WAIT_SECONDS, wait_until
+from tests.patience import WAIT_SECONDS
 
 REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -82,20 +81,6 @@ def small_disk(tmp_path):
         pytest.skip("a file system can be mounted by root only")
     yield folder
     subprocess.run(["umount", folder], check=True)
-
-
-@pytest.fixture
-def redis_url(tmp_path):
-    """URL of a real Redis."""
-    path = tmp_path / "redis.sock"
-    command = [find_redis_server(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        wait_until(path.exists, "Redis")
-        yield f"redis+socket://{path}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
