@@ -41,10 +41,14 @@ class FeedStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FeedHealth:
-    """The status of a feed and why, the interval of its frames (minutes), and the newest one with its age (minutes)."""
+    """The status of a feed and why, the interval of its frames (minutes), and the newest one with its age (minutes).
+
+    `cause`: the part of the reason that stays the same until something happens: without the age.
+    """
 
     status: FeedStatus
     reason: str = ""
+    cause: str = ""
     interval_minutes: float | None = None
     newest_frame: datetime | None = None
     age_minutes: float | None = None
@@ -68,30 +72,30 @@ def feed_health(
     """
     if not frames:
         scanned = registered is not None and registered.last_scan is not None
-        return FeedHealth(
-            status=FeedStatus.UNAVAILABLE, reason="no frame has arrived" if scanned else "it was not scanned yet"
-        )
+        reason = "no frame has arrived" if scanned else "it was not scanned yet"
+        return FeedHealth(status=FeedStatus.UNAVAILABLE, reason=reason, cause=reason)
     newest = frames[0]
     age = max(0.0, (now - newest.valid_time).total_seconds() / 60)
     interval = feed.interval or common_interval_minutes([frame.valid_time for frame in reversed(frames)])
     due = (interval or 0.0) + feed.delay
-    status, reason = FeedStatus.OK, ""
+    status, late, causes = FeedStatus.OK, "", list[str]()
     problem = registered.problem if registered is not None else None
     is_cut_off = problem is not None and problem["code"] == SOURCE_UNAVAILABLE
     if problem is not None and problem["code"] not in FALLBACK_CODES and not is_cut_off:
-        status, reason = FeedStatus.UNAVAILABLE, f"no nowcasts are made: {problem['what']}"
+        status, causes = FeedStatus.UNAVAILABLE, [f"no nowcasts are made: {problem['what']}"]
     elif age > max(feed.max_age, due):
-        status, reason = FeedStatus.UNAVAILABLE, f"the newest frame is {age:.0f} min old"
+        status, late = FeedStatus.UNAVAILABLE, f"the newest frame is {age:.0f} min old"
     elif interval is not None and age > due:
         status = FeedStatus.DELAYED
-        reason = f"the newest frame is {age:.0f} min old; the next one was due after {due:g} min"
-    elif reason := "; ".join(_missing(frames, interval)):
+        late = f"the newest frame is {age:.0f} min old; the next one was due after {due:g} min"
+    elif causes := _missing(frames, interval):
         status = FeedStatus.PARTIAL
     if problem is not None and is_cut_off and status is not FeedStatus.OK:
-        reason += f"; {problem['what']}"
+        causes = [*causes, problem["what"]]
     return FeedHealth(
         status=status,
-        reason=reason,
+        reason="; ".join(filter(None, (late, *causes))),
+        cause="; ".join(causes),
         interval_minutes=interval,
         newest_frame=newest.valid_time,
         age_minutes=round(age, 1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from operator import ne
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -75,22 +74,29 @@ async def get_feed_events(
 async def _events(context: GatewayContext, feed: str | None) -> AsyncGenerator[bytes, None]:
     """Yield how feeds are, all or one of them, until the gateway stops."""
     yield b"retry: 2000\n\n"
-    sent: Mapping[str, FeedSnapshot] | None = None
+    sent: Mapping[str, FeedSnapshot] = {}
     with context.feed_watcher.watching() as watch:
         while not watch.stopped:
-            found = await watch.until(partial(ne, sent), HEARTBEAT_SECONDS)
+            found = await watch.until(partial(_differ, sent, feed), HEARTBEAT_SECONDS)
             if found is None:
                 yield KEEPALIVE_COMMENT
                 continue
-            before, sent = sent or {}, found
-            for name in before.keys() - found.keys():
-                if feed in (None, name):
-                    yield _event("removed", FeedRemoved(name=name))
-            for name, snapshot in found.items():
+            before, sent = sent, _chosen(found, feed)
+            for name in before.keys() - sent.keys():
+                yield _event("removed", FeedRemoved(name=name))
+            for name, snapshot in sent.items():
                 earlier = before.get(name)
-                if feed in (None, name) and snapshot != earlier:
+                if snapshot != earlier:
                     changes = [] if earlier is None else snapshot.changes_since(earlier)
                     yield _event("feed", FeedEvent(changes=changes, feed=snapshot.info))
+
+
+def _chosen(found: Mapping[str, FeedSnapshot], feed: str | None) -> Mapping[str, FeedSnapshot]:
+    return found if feed is None else {name: snapshot for name, snapshot in found.items() if name == feed}
+
+
+def _differ(sent: Mapping[str, FeedSnapshot], feed: str | None, found: Mapping[str, FeedSnapshot]) -> bool:
+    return _chosen(found, feed) != sent
 
 
 def _event(name: str, data: BaseModel) -> bytes:

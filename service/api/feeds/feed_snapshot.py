@@ -36,7 +36,7 @@ class FeedSnapshot:
             frame=None if frame is None else (frame.valid_time, frame.revision),
             nowcast=None if run is None else (run.reference_time, run.served_job_id),
             products=(products, () if info.latest is None else tuple(info.latest.problems)),
-            status=(info.status, info.reason),
+            status=(info.status, state.health.cause),
         )
 
     def changes_since(self, before: FeedSnapshot) -> list[Change]:

@@ -6,10 +6,19 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event
 
 import httpx
 
+from service.api.feeds import events as feed_events
+from service.api.feeds.feed_snapshot import FeedSnapshot
+from service.api.watcher import POLL_SECONDS
+from service.feeds.health import feed_health
+from service.feeds.overview import feed_states
 from tests.patience import WAIT_SECONDS
 from tests.service.api.conftest import NO_REDIS
 
@@ -88,6 +97,45 @@ def test_a_stream_may_be_of_one_feed_and_tells_its_end(gateway, settings, publis
         assert next(events)[1]["feed"]["name"] == "south"
         settings.feeds_path.write_text(both.replace("south", "west"))
         assert next(events) == ("removed", {"name": "south"})
+
+
+def test_the_age_of_a_late_frame_is_no_event(feed, context, arrive):
+    feed(clock="system", delay=4, interval=5)
+    newest = arrive(0)
+    [configured] = context.feeds().feeds
+    [state] = feed_states([configured], context.feed_ledger)
+
+    def after(age):
+        health = feed_health(configured, None, [newest], newest.valid_time + timedelta(minutes=age))
+        return FeedSnapshot.of(replace(state, health=health))
+
+    late, later, gone = after(12), after(13), after(40)
+    assert later.info.reason == "the newest frame is 13 min old; the next one was due after 9 min"
+    assert later.changes_since(late) == []
+    assert gone.changes_since(later) == ["status"]
+
+
+def test_changes_of_other_feeds_do_not_put_off_the_comment_that_keeps_a_stream_open(
+    gateway, settings, published, arrive, monkeypatch
+):
+    monkeypatch.setattr(feed_events, "HEARTBEAT_SECONDS", 1.5 * POLL_SECONDS)
+    settings.feeds_path.write_text(settings.feeds_path.read_text() + '[[feed]]\nname = "south"\nfolder = "/radar"\n')
+    commented = Event()
+
+    def change():
+        for number in range(20):
+            arrive(5, content=f"{number}")
+            if commented.wait(POLL_SECONDS / 4):
+                return "meanwhile"
+        return "once nothing changed"
+
+    with ThreadPoolExecutor(1) as pool, gateway.stream("GET", f"{PATH}?feed=south") as response:
+        lines = response.iter_lines()
+        next(line for line in lines if line.startswith("data"))
+        changing = pool.submit(change)
+        next(line for line in lines if line.startswith(":"))
+        commented.set()
+        assert changing.result() == "meanwhile"
 
 
 def test_what_is_refused(gateway, feed, context):
