@@ -34,7 +34,7 @@ function row(watched, mayChange) {
     cells: [
       node("span", { className: `state ${level}` }, text(`operator.status.${feed.status}`)),
       [node("a", { href: `./?feed=${encodeURIComponent(feed.name)}` }, feed.name), second(text(`operator.source.${watched.source.replace(" ", "-")}`))],
-      feed.newest_frame ? [time(feed.newest_frame, { utc: true }), second(text("operator.age", { age: duration(60 * feed.age_minutes) }))] : text("operator.none"),
+      feed.newest_frame ? [time(feed.newest_frame, { utc: true }), second(text("operator.age", { age: duration(60 * feed.age_minutes) }))] : text("operator.noFrame"),
       feed.latest ? [time(feed.latest.reference_time), second(feed.latest.model_used ?? feed.model)] : text("operator.none"),
       lag === null ? text("operator.unknown") : duration(lag),
       lately || text("operator.nothing"),

@@ -82,7 +82,7 @@ function scores({ name, version, scores: found }) {
 function history(changes) {
   if (!changes.length) return null;
   const columns = ["when", "change", "by", "reason"];
-  const name = (model) => model ?? text("operator.none");
+  const name = (model) => model ?? text("operator.withoutChampion");
   return node("details", { "data-name": "history" }, node("summary", {}, text("operator.history")),
     table(text("operator.history"), columns, changes.map((change) => [
       time(change.when),
