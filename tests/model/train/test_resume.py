@@ -132,6 +132,7 @@ def on_to_the_end(out, iterations, echocast):
 def test_a_killed_run_resumes_without_a_step_in_its_loss_curve(tmp_path, echocast):
     out = tmp_path / "run"
     process = started(out, "--checkpoint-every", "4")
+    wait_until((out / LAST).exists, "the first checkpoint")
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL

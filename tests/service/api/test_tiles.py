@@ -315,7 +315,8 @@ def test_home_assistant_reads_the_sensors_of_the_docs(gateway, north, project):
             outside = httpx.get(url.replace("helsinki", "north"), params={"lon": OUTSIDE[0], "lat": OUTSIDE[1]}).json()
             assert ready.render(value_json=outside) == "False"
     assert states == {
-        "Rain": "moderate rain within 5 min, to the end of the forecast",
+        "Rain": "moderate precipitation within 5 min, heaviest in about 5 min, lasting beyond the next 15 min; "
+        "at least 80 % sure",
         "Rain rate": "6.0",
         "Rain within the hour": "True",
     }

@@ -154,10 +154,11 @@ def test_the_meteogram_moves_with_the_time_bar_and_moves_it(live, north):
     expect(rows.filter(has_text="14:20")).to_have_text(re.compile("14:2012:20forecast80 to 880 %"))
 
 
-def test_without_members_probabilities_tell_the_range_and_nothing_tells_how_sure(live, north):
+def test_without_members_and_a_threshold_of_any_rain_the_lowest_threshold_is_told(live, north):
     page = at(live, north, f"{LAT},{LON - 4 * PIXEL:.3f}", feed="chances")
     expect(sentence(page)).to_have_text(
-        "Moderate precipitation within 5 min, over by 14:10; how sure is not known", use_inner_text=True
+        "Moderate precipitation within 5 min, over by 14:10; 0.5 mm/h or more: at most 80 % chance at any one time",
+        use_inner_text=True,
     )
     expect(page.locator(".meteogram .range")).to_have_count(1)
     expect(page.locator("#place-facts")).to_contain_text("2 mm/h, at any one timeup to 30 %")
