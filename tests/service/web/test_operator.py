@@ -180,9 +180,12 @@ def test_a_service_that_does_not_answer_leaves_nothing_green(operator):
     expect(verdict).to_have_class("verdict card bad")
     expect(verdict).not_to_contain_text("Everything is all right")
     expect(operator).to_have_title(re.compile(r"^\(\d\) "))
+    mark = "getComputedStyle(document.querySelector('#feeds .state'), '::before').backgroundColor"
+    grey = operator.evaluate(mark)
     operator.unroute_all()
     look_again(operator)
     expect(verdict).not_to_contain_text("No contact")
+    assert operator.evaluate(mark) != grey
 
 
 def test_a_request_that_hangs_is_given_up(operator):

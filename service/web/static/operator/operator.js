@@ -1,9 +1,10 @@
 // The operator's page: is everything all right, the feeds, the nowcasts, the models, the keys. It refreshes by itself.
 
-import { json, unreachable } from "../api.js";
+import { json } from "../api.js";
 import { follow } from "../events.js";
 import { askForKey } from "../key.js";
 import { text } from "../messages.js";
+import { patiently } from "../patience.js";
 import { node, problemCard } from "./elements.js";
 import { drawFeeds } from "./feeds.js";
 import { jobList } from "./jobs.js";
@@ -14,7 +15,6 @@ import { drawVerdict } from "./verdict.js";
 const REFRESH_MS = 10000;
 const HIDDEN_MS = 60000; // the title of the tab tells what is wrong
 const SETTLE_MS = 400; // several events at once make one refresh
-const PATIENCE_MS = 30000; // a request without an answer is given up
 
 const byId = (id) => document.getElementById(id);
 const room = (id) => byId(id).querySelector(".room");
@@ -40,7 +40,7 @@ function hide() {
   for (const id of ["verdict", "rooms", "read-only"]) byId(id).hidden = true;
 }
 
-async function loadAll({ signal }) {
+async function loadAll(signal) {
   const get = (path) => json(path, { signal });
   const overview = await permitted(() => get("v1/overview"));
   const [champion, models, keys] = await Promise.all([get("v1/champion"), get("v1/models"), get("v1/keys")]);
@@ -56,7 +56,9 @@ async function loadAll({ signal }) {
 }
 
 function verdict() {
-  if (seen.overview) drawVerdict(byId("verdict"), seen.overview, seen.champion, seen);
+  if (!seen.overview) return;
+  drawVerdict(byId("verdict"), seen.overview, seen.champion, seen);
+  byId("rooms").classList.toggle("old", !seen.connected);
 }
 
 function showReadOnly(mayChange) {
@@ -72,17 +74,6 @@ async function refresh() {
   loading ??= patiently(loadAll).catch(lost).finally(() => { loading = null; });
   await loading;
   schedule(document.hidden ? HIDDEN_MS : REFRESH_MS);
-}
-
-// Gives up what gets no answer, unless it waits for a key.
-async function patiently(load) {
-  const giving = new AbortController();
-  const late = setTimeout(() => { if (!byId("key-card")) giving.abort(unreachable()); }, PATIENCE_MS);
-  try {
-    await load(giving);
-  } finally {
-    clearTimeout(late);
-  }
 }
 
 function schedule(delay) {

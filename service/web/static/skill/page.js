@@ -2,6 +2,7 @@
 
 import * as api from "../api.js";
 import { number, text } from "../messages.js";
+import { patiently } from "../patience.js";
 import { drawCard } from "./card.js";
 import { drawBars, drawByLead, drawByThreshold, drawReliability } from "./charts.js";
 import { addressOf, nearest, readChoice, SCORES } from "./choice.js";
@@ -24,9 +25,10 @@ let loading = new AbortController();
 let redraw = () => {};
 
 async function start() {
-  const [listed, installed] = await Promise.all([api.json("v1/feeds"), api.models()]);
+  const paths = ["v1/feeds", "v1/models"];
+  const [listed, installed] = await patiently((signal) => Promise.all(paths.map((path) => api.json(path, { signal }))));
   feeds = listed.feeds;
-  const models = installed.filter(({ scores }) => scores?.length).map(({ name, version }) => `${name}@${version}`);
+  const models = installed.models.filter(({ scores }) => scores?.length).map(({ name, version }) => `${name}@${version}`);
   if (!choice.feed && !choice.model) {
     const age = ({ latest }) => (latest ? -new Date(latest.reference_time) : 0);
     if (feeds.length) choice.feed = feeds.slice().sort((one, other) => age(one) - age(other))[0].name;
@@ -45,18 +47,16 @@ function change(changes) {
 // `quiet`: nobody has asked for it.
 async function load({ quiet = false } = {}) {
   loading.abort();
-  loading = new AbortController();
-  const { signal } = loading;
+  const own = loading = new AbortController();
   document.body.dataset.subject = choice.feed ? "feed" : "model";
   if (!quiet) byId("verdict").setAttribute("aria-busy", "true");
   try {
-    if (choice.feed) await loadFeed(signal);
-    else await loadModel(signal);
+    await patiently(choice.feed ? loadFeed : loadModel, own);
     byId("problem").hidden = true;
   } catch (problem) {
     if (problem.name !== "AbortError") throw problem;
   } finally {
-    if (!signal.aborted) byId("verdict").removeAttribute("aria-busy");
+    if (loading === own) byId("verdict").removeAttribute("aria-busy");
   }
 }
 
