@@ -46,7 +46,7 @@ async function send(path, used, options) {
   try {
     return await fetch(path, { ...options, headers });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (options.signal?.aborted) throw error;
     throw unreachable();
   }
 }

@@ -138,6 +138,44 @@ def test_missing_data_and_the_outside_are_said_plainly(live, north):
     expect(page.locator(".meteogram")).to_have_count(0)
 
 
+def test_an_answer_that_does_not_come_takes_the_old_one_away(live, north):
+    live.clock.install()
+    page = at(live, north, "52.09,5.12")
+    expect(sentence(page)).to_have_text(ANSWER)
+    page.route("**/point?*", lambda route: None)  # it is swallowed
+    with page.expect_request("**/point?*"):
+        page.clock.fast_forward("01:01")
+    page.clock.fast_forward("00:31")
+    expect(sentence(page)).to_have_text(re.compile("^The service does not respond"))
+    page.unroute("**/point?*")
+    page.clock.fast_forward("00:31")
+    expect(sentence(page)).to_have_text(ANSWER)
+    page.route("**/tiles.json", lambda route: None)
+    page.locator(".source-feed").select_option("chances")
+    expect(sentence(page)).to_have_text("Reading the forecast…")
+
+
+def test_frames_of_a_radar_that_is_late_are_hatched(live, north):
+    page = at(live, north, "52.09,5.12")
+    expect(sentence(page)).to_have_text(ANSWER)
+    hatched = page.evaluate(
+        """async () => {
+          const { meteogram } = await import("./static/place/meteogram.js");
+          const at = (minutes, kind) => ({
+            kind, valid_time: new Date(60000 * minutes).toISOString(), rain_rate: 0, probability_of_rain: null,
+          });
+          const past = [0, 5, 10].map((minutes) => at(minutes, "observed"));
+          const legend = { classes: [], dry: { below: 0.1 }, no_data: { colours: ["grey", "white"] } };
+          return [20, 50].map((now) => {
+            const forecast = [5, 10, 15].map((minutes) => at(now + minutes, "forecast"));
+            const answer = { past, forecast, now: new Date(60000 * now).toISOString(), thresholds_mm_h: [], unit: "" };
+            return meteogram(answer, { legend, scored: null }).node.querySelectorAll(".gap").length;
+          });
+        }"""
+    )
+    assert hatched == [0, 1]
+
+
 def test_the_meteogram_moves_with_the_time_bar_and_moves_it(live, north):
     page = at(live, north, "52.09,5.12")
     cursor = page.locator(".meteogram .cursor")

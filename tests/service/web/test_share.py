@@ -110,6 +110,44 @@ def test_the_snippet_shows_the_answer_and_a_small_map(live, shared, north):
     expect(live.locator("#embed-sentence")).to_have_text("This place is outside of the radar's area")
 
 
+def test_the_widget_of_a_service_that_is_gone_takes_its_answer_back(live, north):
+    live.clock.install()
+    live.goto(f"{north.url}/embed?feed=north&{AHEAD}&show=place")
+    expect(live.locator("#embed-sentence")).to_contain_text("within 5 min")
+    live.route("**/v1/**", lambda route: route.abort())
+    live.clock.fast_forward("03:00")
+    expect(live.locator("#embed-problem")).to_contain_text("No contact with the service for 3 min")
+    live.clock.fast_forward("03:00")
+    expect(live.locator("#embed-age")).to_have_class("chip bad")
+    expect(live.locator("#embed-sentence")).to_be_empty()
+    expect(live.locator("#embed-bars")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ([0, 0, 0], "No precipitation in this forecast"),
+        ([None, None, 0], "No precipitation where there is data; for a part of this forecast there is none"),
+        ([None, 3, 0], re.compile("^At most 3 mm/h, at .*, where there is data; for a part of this forecast there is")),
+        ([None, None, None], "No data: whether it will rain is not known"),
+    ],
+    ids=["dry", "dry-where-known", "rain-where-known", "unknown"],
+)
+def test_bars_that_lack_data_do_not_say_that_it_stays_dry(live, north, rates, words):
+    live.goto(f"{north.url}/embed?feed=north&{AHEAD}&show=place")
+    expect(live.locator("#embed-sentence")).to_contain_text("within 5 min")
+    live.evaluate(
+        """async (rates) => {
+          const { drawBars } = await import("./static/share/bars.js");
+          const values = rates.map((rain_rate, index) => ({ rain_rate, valid_time: new Date(index * 300000) }));
+          const legend = { classes: [{ lower: 0.1, colour: "blue" }], no_data: { colours: ["grey", "white"] } };
+          drawBars(document.getElementById("embed-bars"), values, legend);
+        }""",
+        rates,
+    )
+    expect(live.locator(".embed-bars")).to_have_attribute("aria-label", words)
+
+
 def test_only_pages_that_the_operator_names_may_show_the_widget(north, tmp_path):
     def policy(client, path):
         return client.get(path, headers={"Accept": "text/html"}).headers["content-security-policy"]

@@ -101,7 +101,9 @@ export function placeCard(element, { onStar, onMove, onChoose, onClose, onPick }
 
     fail(problem) {
       empty();
-      say([problem.title, problem.detail].filter(Boolean).join(": "), { coverage: "no_data" });
+      about.textContent = "";
+      const words = [problem.title ?? text("problem.unreachable"), problem.detail].filter(Boolean).join(": ");
+      say(words, { coverage: "no_data", language: problem.type ? "en" : "" }); // those of the service have a type
     },
 
     follow(frame) {

@@ -35,7 +35,9 @@ function chances({ members, thresholds_mm_h: thresholds, forecast, unit }) {
   return thresholds.map((rate, index) => {
     const known = forecast.map((value) => value.probability[index]).filter((value) => value !== null && value !== undefined);
     const label = rate <= ANY ? text("place.anyAtOnce") : text("place.chanceAtOnce", { rate: number(rate), unit });
-    return [label, known.length ? text("place.upTo", { percent: Math.round(100 * Math.max(...known)) }) : text("place.notKnown")];
+    if (!known.length) return [label, text("place.notKnown")];
+    const words = known.length < forecast.length ? "place.upToWhereKnown" : "place.upTo";
+    return [label, text(words, { percent: Math.round(100 * Math.max(...known)) })];
   });
 }
 

@@ -47,7 +47,8 @@ function rateAxis(values, thresholds) {
 // What bars and their pale parts are, in words.
 export function key(answer) {
   const isRanged = answer.forecast.some((value) => rangeOf(value, answer.thresholds_mm_h));
-  const isMissing = [...answer.past, ...answer.forecast].some((value) => value.rain_rate === null);
+  const values = [...answer.past, ...answer.forecast];
+  const isMissing = values.some((value) => value.rain_rate === null) || gapsOf(answer, timeAxis(values)).length > 0;
   const words = [["bar", "place.keyRate"], ...(isRanged ? [["range", answer.members ? "place.keyMembers" : "place.keyProbabilities"]] : []), ...(isMissing ? [["missing", "place.keyMissing"]] : [])];
   return make("p", { class: "meteogram-key" }, ...words.map(([kind, message]) => make("span", {}, make("i", { class: kind }), text(message))));
 }
@@ -114,14 +115,20 @@ function bars({ answer, values, legend, scored, horizontal: { times, step, x }, 
   });
 }
 
-// Times for which there is no value: a frame that is missing is hatched. Between the newest frame and the first lead step
-// to come, nothing is missing: those frames are not here yet.
-function gaps({ answer, horizontal: { times, step, x } }) {
-  return times.slice(1).flatMap((time, index) => {
-    const [from, to] = [x(times[index]), x(time - step)];
-    if (to - from < 1 || index === answer.past.length - 1) return [];
-    return [svg("rect", { class: "missing gap", x: from, width: to - from, y: TOP, height: PLOT, fill: "url(#no-data)" })];
-  });
+// Times for which there is no value, each as [from, to]. Between the newest frame and the first lead step to come, two
+// frames are not here yet: of a radar that is later than that, they are missing.
+function gapsOf({ past }, { times, step }) {
+  return times.slice(1)
+    .map((time, index) => ({ from: times[index], to: time - step, isNow: index === past.length - 1 }))
+    .filter(({ from, to, isNow }) => to - from > (isNow ? 2.1 : 0.1) * step)
+    .map(({ from, to }) => [from, to]);
+}
+
+// A frame that is missing is hatched.
+function gaps({ answer, horizontal }) {
+  const { x } = horizontal;
+  return gapsOf(answer, horizontal).map(([from, to]) =>
+    svg("rect", { class: "missing gap", x: x(from), width: x(to) - x(from), y: TOP, height: PLOT, fill: "url(#no-data)" }));
 }
 
 function lines({ answer, values, scored, horizontal: { x, step, times } }) {
@@ -169,7 +176,8 @@ function strip({ answer, scored, horizontal: { step, x } }, legend) {
     return svg("rect", { class: kind, x: x(time - step), width: Math.max(1, x(time) - x(time - step) - 0.4), y, height: STRIP, fill });
   });
   const chances = answer.forecast.map((value) => value.probability_of_rain).filter((share) => share !== null);
-  const most = chances.length ? svg("text", { class: "word", x: WIDTH - RIGHT + 5, y: y + 12 }, text("place.upTo", { percent: Math.round(100 * Math.max(...chances)) })) : null;
+  const isKnown = chances.length > 0 && chances.length === answer.forecast.length; // else a higher one may be missing
+  const most = isKnown ? svg("text", { class: "word", x: WIDTH - RIGHT + 5, y: y + 12 }, text("place.upTo", { percent: Math.round(100 * Math.max(...chances)) })) : null;
   return [svg("text", { x: start, y: y - 4 }, text("place.probability")), ...cells, ...(most ? [most] : [])];
 }
 

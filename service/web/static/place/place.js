@@ -1,7 +1,7 @@
 // The answer for a place: chosen by a tap on the map, by search, by where the device is, or from the own places; kept in
 // the state, so that the address has it. The answer is asked for again with each nowcast, and each minute, as "now" moves.
 
-import { json } from "../api.js";
+import { json, unreachable } from "../api.js";
 import { make } from "../dom.js";
 import { L } from "../map/leaflet.js";
 import { text } from "../messages.js";
@@ -10,6 +10,7 @@ import * as own from "./own_places.js";
 import { attachSearch, coordinates } from "./search.js";
 
 const AGAIN_MS = 60000;
+const PATIENCE_MS = 30000; // a network may swallow what is sent
 const TOWN_ZOOM = 8; // what comes to a town within the hour is in sight
 const AT_KM = 3; // a town is as large
 const NEAR_KM = 40;
@@ -73,11 +74,18 @@ export function attach(element, state, map) {
     clearTimeout(timer);
     request?.abort();
     const { place, source } = state;
-    if (!place || !source) return;
+    if (!place) return;
+    if (!source) {
+      if (state.problem) fail(state.problem);
+      else card.wait(coordinates(place));
+      return;
+    }
     timer = setTimeout(load, AGAIN_MS);
-    request = new AbortController();
+    const mine = new AbortController();
+    request = mine;
+    const patience = setTimeout(() => mine.abort(unreachable()), PATIENCE_MS);
     try {
-      const answer = await source.point(place.lat, place.lon, { signal: request.signal });
+      const answer = await source.point(place.lat, place.lon, { signal: mine.signal });
       if (state.place !== place || state.source !== source) return;
       // Only what differs is read aloud: not that a minute has passed.
       const key = [place.lat, place.lon, answer.coverage, answer.reference_time, answer.outlook?.state].join();
@@ -85,8 +93,15 @@ export function attach(element, state, map) {
       told = key;
       card.follow(state.frame);
     } catch (problem) {
-      if (problem.name !== "AbortError") card.fail(problem);
+      if (request === mine && problem.name !== "AbortError") fail(problem);
+    } finally {
+      clearTimeout(patience);
     }
+  }
+
+  function fail(problem) {
+    told = "";
+    card.fail(problem);
   }
 
   function open() {
@@ -112,7 +127,7 @@ export function attach(element, state, map) {
     if (event.key === "Enter" && event.target === map.getContainer()) pick(map.getCenter());
   });
   state.on("place", open);
-  state.on("source", load);
+  state.on(["source", "problem"], load);
   state.on("places", drawChips);
   state.on("frame", () => card.follow(state.frame));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) load(); });

@@ -34,8 +34,9 @@ export function drawBars(element, values, legend) {
   const svg = shape("svg", { class: "embed-bars", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
     shape("defs", {}, hatch), shape("line", { class: "axis", x1: 0, x2: WIDTH, y1: BASE, y2: BASE }), ...bars, ...times);
   svg.setAttribute("preserveAspectRatio", "xMidYMid meet");
-  svg.setAttribute("aria-label", peak && peak.rain_rate >= 0.1
-    ? text("embed.peak", { rate: number(peak.rain_rate, { maximumFractionDigits: 1 }), time: clock(peak.valid_time) })
-    : text(known.length ? "embed.dry" : "embed.unknown"));
+  const isWhole = known.length === values.length;
+  svg.setAttribute("aria-label", !known.length ? text("embed.unknown") : peak.rain_rate >= 0.1
+    ? text(isWhole ? "embed.peak" : "embed.peakWhereKnown", { rate: number(peak.rain_rate, { maximumFractionDigits: 1 }), time: clock(peak.valid_time) })
+    : text(isWhole ? "embed.dry" : "embed.dryWhereKnown"));
   element.replaceChildren(svg);
 }
