@@ -129,7 +129,7 @@ def test_the_widget_of_a_service_that_is_gone_takes_its_answer_back(live, north)
         ([0, 0, 0], "No precipitation in this forecast"),
         ([None, None, 0], "No precipitation where there is data; for a part of this forecast there is none"),
         ([None, 3, 0], re.compile("^At most 3 mm/h, at .*, where there is data; for a part of this forecast there is")),
-        ([None, None, None], "No data: whether it will rain is not known"),
+        ([None, None, None], "No data: whether precipitation will fall is not known"),
     ],
     ids=["dry", "dry-where-known", "rain-where-known", "unknown"],
 )
