@@ -21,13 +21,16 @@ async function problemOf(response) {
   if (type.includes("json")) {
     return new Problem({ ...(await response.json()), status: response.status });
   }
-  return new Problem({
-    title: text("problem.status", { status: String(response.status) }),
-    detail: text("problem.statusDetail"),
-    hint: text("problem.statusHint"),
-    status: response.status,
-  });
+  return unexpected(response);
 }
+
+// Of an answer that is not the service's.
+const unexpected = ({ status }) => new Problem({
+  title: text("problem.status", { status: String(status) }),
+  detail: text("problem.statusDetail"),
+  hint: text("problem.statusHint"),
+  status,
+});
 
 // Sends a request, with the key of this tab. Where the service needs a key, it is asked for, and the request sent again.
 export async function call(path, options = {}) {
@@ -46,12 +49,19 @@ async function send(path, used, options) {
   try {
     return await fetch(path, { ...options, headers });
   } catch (error) {
-    if (options.signal?.aborted) throw error;
-    throw unreachable();
+    throw options.signal?.aborted ? error : unreachable();
   }
 }
 
-export const json = async (path, options) => (await call(path, options)).json();
+export async function json(path, options = {}) {
+  const response = await call(path, options);
+  try {
+    return await response.json();
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw error instanceof SyntaxError ? unexpected(response) : unreachable();
+  }
+}
 
 const base = "v1/nowcasts";
 

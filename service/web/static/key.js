@@ -1,8 +1,9 @@
 // The API key, where the service needs one: asked for when a request is answered with 401, kept for this tab alone.
 
-import { text } from "./messages.js";
+import { language, text } from "./messages.js";
 
 const NAME = "echocast-key";
+const NOT_SENT = /[^\x21-\x7e]/; // characters that no header has, and no key
 const listeners = new Set();
 let asking = null;
 
@@ -49,7 +50,9 @@ function makeCard(problem, onEntered) {
     node("p", { className: "hint", textContent: text("key.hint") }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (input.value.trim()) onEntered(input.value.trim());
+    const entered = input.value.trim();
+    if (NOT_SENT.test(entered)) Object.assign(why, { lang: language, textContent: text("key.characters") });
+    else if (entered) onEntered(entered);
   });
   const card = node("section", { className: "card", id: "key-card" }, form);
   card.setAttribute("aria-labelledby", "key-title");

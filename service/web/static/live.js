@@ -9,8 +9,9 @@ import { makeMap, pictureMark } from "./map/map.js";
 import { drawMotion } from "./map/motion.js";
 import { player } from "./map/player.js";
 import { sourceBar } from "./map/source_bar.js";
+import { localTime } from "./map/frame_words.js";
 import { timeBar } from "./map/time_bar.js";
-import { text } from "./messages.js";
+import { language, text } from "./messages.js";
 import { attach as attachPlace } from "./place/place.js";
 import { attach as attachPush } from "./push/push.js";
 import { attach as attachShare } from "./share/share.js";
@@ -18,7 +19,8 @@ import { feeds, feedSource, newestOf } from "./sources/feed.js";
 import { nowcastSource } from "./sources/nowcast.js";
 import { createState } from "./state.js";
 
-const AGAIN_MS = 5000;
+const AGAIN_MS = { unreachable: 5000, refused: 30000 };
+const FEEDS_MS = 60000; // the list of feeds may change
 const byId = (id) => document.getElementById(id);
 
 const state = createState(location.search);
@@ -26,10 +28,11 @@ const map = makeMap(byId("map"), state);
 attachGround(map);
 const frames = drawFrames(map, state);
 const play = player(state, frames);
-const known = { feeds: [], contact: Date.now() };
+const known = { feeds: [], contact: Date.now(), gone: null };
 const bar = sourceBar(byId("source"), byId("notice"), state, {
   feeds: () => known.feeds,
   contact: () => (Date.now() - known.contact) / 60000,
+  gone: () => (state.at === null ? known.gone : null),
 });
 pictureMark(byId("map-mark"), byId("map"), state, frames);
 drawMotion(map, state);
@@ -44,32 +47,53 @@ attachShare(byId("share"), state, map);
 let opening = 0;
 let opened = null; // the name of the feed
 let stop = () => {};
+let again = 0; // the timer of the next attempt
 
-// A new snapshot: the time that the user chose, or that plays, is kept, else the newest observed frame follows.
+// A new snapshot: the time that the user chose, or that plays, is kept until it is over, else the map follows the feed.
 function show(source) {
   known.contact = Date.now();
   byId("empty").hidden = source.frames.length > 0;
-  if (!source.frames.length) showSentence(text("live.noFrames"), source.status.reason);
-  const time = play.isPlaying ? state.frame?.valid_time : state.at;
-  const frame = time ? source.frameAt(time) : source.newest();
-  state.set({ source, frame, problem: null });
+  if (!source.frames.length) showSentence(text("live.noFrames"), source.status.reason, language, "en");
+  const { at } = state;
+  const time = play.isPlaying ? state.frame?.valid_time : at;
+  const over = play.isPlaying || at === null ? null : whyOver(source, at);
+  const frame = time && !over ? source.frameAt(time) : source.opensWith(state.layer);
+  if (frame?.id !== state.frame?.id) known.gone = over === "gone" ? text("live.timeGone", { time: wordsOf(at) }) : null;
+  state.set({ source, frame, problem: null, ...(over ? { at: null } : {}) });
+}
+
+// Why a time that the user chose is not kept: it is "gone" from the frames of a feed, or a forecast has been "observed".
+function whyOver(source, at) {
+  if (!source.isLive || !source.frames.length) return null;
+  if (new Date(at) < new Date(source.frames[0].valid_time)) return "gone";
+  return state.frame?.kind === "forecast" && source.frameAt(at).kind === "observed" ? "observed" : null;
+}
+
+function wordsOf(time) {
+  const { day, clock } = localTime(time);
+  return `${day} ${clock}`.trim();
 }
 
 async function open() {
   const mine = ++opening;
+  clearTimeout(again);
   stop();
+  stop = () => {};
   state.set({ source: null, frame: null, problem: null });
   try {
     const source = await (state.nowcast ? nowcastSource(state.nowcast) : openFeed());
     if (mine !== opening) return;
     if (source === null) {
       showSentence(text("live.noFeeds"), text("live.noFeedsHint"));
+      again = setTimeout(open, AGAIN_MS.refused);
       return;
     }
     show(source);
     stop = source.subscribe((next, problem) => (next ? show(next) : lose(problem)));
   } catch (problem) {
-    if (mine === opening) fail(problem);
+    if (mine === opening && fail(problem)) {
+      again = setTimeout(open, problem.status === 0 || problem.status >= 500 ? AGAIN_MS.unreachable : AGAIN_MS.refused);
+    }
   }
   bar.draw();
 }
@@ -84,31 +108,40 @@ async function openFeed() {
   return feedSource(name);
 }
 
-// What is shown stays, with its age; the bar tells when there was no contact for long.
+async function renewFeeds() {
+  if (state.nowcast || document.hidden) return;
+  known.feeds = await feeds().catch(() => known.feeds);
+  bar.draw();
+}
+
+// What is shown stays, with its age; the bar tells when there was no contact for long. The source itself asks again.
 function lose(problem) {
   if (problem.status === 404) fail(problem);
   bar.draw();
 }
 
-// A nowcast that is not there to be seen, as it is not finished or failed, is told of by the page of uploads.
+// A nowcast that is not there to be seen, as it is not finished or failed, is told of by the page of uploads. Returns
+// whether it may be there later.
 function fail(problem) {
-  if (state.nowcast && problem.status >= 400 && problem.status < 500 && !problem.type.endsWith("/not-on-earth")) {
+  const isOff = problem.type?.endsWith("/not-on-earth");
+  if (state.nowcast && problem.status >= 400 && problem.status < 500 && problem.status !== 429 && !isOff) {
     location.replace(`upload?nowcast=${encodeURIComponent(state.nowcast)}`);
-    return;
+    return false;
   }
   state.set({ source: null, frame: null, problem });
-  if (problem.type?.endsWith("/not-on-earth")) {
+  if (isOff) {
     showSentence(text("live.notOnEarth"), text("live.notOnEarthHint"));
     showAnimation(byId("empty-picture"), state.nowcast).catch(() => {}); // the sentence stands
-    return;
+    return false;
   }
-  showSentence(problem.title, [problem.detail, problem.hint].filter(Boolean).join(" "));
-  if (problem.status === 0 || problem.status >= 500) setTimeout(open, AGAIN_MS);
+  const spoken = problem.type ? "en" : language; // the service's own words, or the page's
+  showSentence(problem.title ?? text("problem.page"), [problem.detail, problem.hint].filter(Boolean).join(" "), spoken, spoken);
+  return true;
 }
 
-function showSentence(title, detail) {
-  byId("empty-title").textContent = title;
-  byId("empty-detail").textContent = detail;
+function showSentence(title, detail, titleLanguage = language, detailLanguage = language) {
+  Object.assign(byId("empty-title"), { textContent: title, lang: titleLanguage });
+  Object.assign(byId("empty-detail"), { textContent: detail, lang: detailLanguage });
   byId("empty").hidden = false;
 }
 
@@ -117,4 +150,5 @@ state.on("feed", () => {
   state.set({ at: null, view: null });
   open();
 });
+setInterval(renewFeeds, FEEDS_MS);
 open();

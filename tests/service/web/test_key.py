@@ -54,6 +54,8 @@ def enter(page, key):
 def test_with_the_key_everything_is_shown(closed_page, closed):
     page, secret = closed_page, closed[1]
     expect(page.get_by_role("heading", name="This service needs an API key")).to_be_visible()
+    enter(page, "echocast_…")  # no header has such a character
+    expect(page.locator("#key-problem")).to_contain_text("copy it again")
     enter(page, "echocast_" + "0" * 48)
     expect(page.locator("#key-problem")).to_contain_text("this is no API key of this service")
     enter(page, secret)

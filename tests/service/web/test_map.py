@@ -114,6 +114,38 @@ def test_a_frame_that_is_not_complete_is_not_shown_as_such(opened, north):
     assert max(red, green, blue) - min(red, green, blue) < 20
 
 
+def test_a_time_that_is_no_longer_kept_is_said_and_pins_nothing(live, north):
+    live.goto(f"{north.url}/?{NOON_VIEW}&at=2026-05-31T12:00Z")
+    expect(live.locator(".notice")).to_contain_text("Frames of Sun 31 May 14:00 are no longer kept here")
+    expect(live.locator(".time-kind")).to_have_text("Observed, newest frame")
+    live.wait_for_url(lambda url: "at=" not in url)
+
+
+def test_a_probability_follows_the_feed(opened):
+    page = opened
+    page.locator(".layers-open").click()
+    choice = page.get_by_role("radio", name="Probability of at least 0.5 mm/h")
+    choice.check()
+    expect(choice).to_be_focused()
+    expect(page.locator(".time-kind")).to_contain_text("Forecast")
+    page.wait_for_url(re.compile("layer=probability"))
+    assert "at=" not in page.url
+    page.keyboard.press("ArrowUp")  # the layer before it
+    expect(page.get_by_role("radio", name="Precipitation rate")).to_be_focused()
+    expect(page.locator(".time-kind")).to_have_text("Observed, newest frame")
+
+
+def test_the_page_comes_back_by_itself(live, north):
+    """A proxy whose answers are no JSON is simulated."""
+    live.clock.install()
+    live.route("**/v1/feeds", lambda route: route.fulfill(body="<p>Please wait", content_type="text/html"))
+    live.goto(north.url)
+    expect(live.get_by_role("heading", name="The service responded with status 200")).to_be_visible()
+    live.unroute("**/v1/feeds")
+    live.clock.fast_forward(31000)
+    expect(live.locator(".time-kind")).to_have_text("Observed, newest frame")
+
+
 def test_another_model_stands_at_the_right_of_a_bar(opened, north):
     page = opened
     north.challenge([band(5), band(6)])

@@ -11,6 +11,14 @@ function node(name, attributes = {}, ...children) {
   return element;
 }
 
+// Makes the children of an element anew where what they are of differs: what has the focus, or is open, stays else.
+function renew(element, items, make) {
+  const of = JSON.stringify(items);
+  if (element.dataset.of === of) return;
+  element.dataset.of = of;
+  element.replaceChildren(...make());
+}
+
 export function layerChooser(element, legend, map, state) {
   const open = node("button", { type: "button", className: "button layers-open" });
   const choices = node("fieldset", { className: "layers-choices" });
@@ -40,26 +48,26 @@ export function layerChooser(element, legend, map, state) {
     if (element.hidden) return;
     const chosen = source.layerOf(state.layer);
     open.replaceChildren(icon("layers"), node("span", { textContent: titleOf(chosen) }));
-    choices.replaceChildren(node("legend", { className: "visually-hidden", textContent: text("layer.choose") }), ...source.layers.map((layer) => choice(layer, layer === chosen)));
-    const others = source.models.filter(({ own }) => !own);
+    renew(choices, source.layers.map(({ id }) => id), () => [node("legend", { className: "visually-hidden", textContent: text("layer.choose") }), ...source.layers.map(choice)]);
+    for (const input of choices.querySelectorAll("input")) input.checked = input.value === chosen.id;
+    const others = source.models.filter(({ own }) => !own).map(({ model }) => model);
     compare.hidden = !others.length;
-    models.replaceChildren(node("option", { value: "", textContent: text("compare.none") }), ...others.map(({ model }) => node("option", { value: model, textContent: model.replace("@", " ") })));
+    renew(models, others, () => [node("option", { value: "", textContent: text("compare.none") }), ...others.map((model) => node("option", { value: model, textContent: model.replace("@", " ") }))]);
     models.value = state.compare ?? "";
     drawDrawn();
   }
 
-  function choice(layer, checked) {
-    const input = node("input", { type: "radio", name: "layer", value: layer.id, checked });
-    input.addEventListener("change", () => state.set({ layer: layer.id, ...forecastFor(layer) }));
+  function choice(layer) {
+    const input = node("input", { type: "radio", name: "layer", value: layer.id });
+    input.addEventListener("change", () => state.set({ layer: layer.id, ...frameFor(layer) }));
     return node("label", {}, input, node("span", { textContent: titleOf(layer) }));
   }
 
-  // An observed frame has no probability: where one is chosen, the first forecast is shown.
-  function forecastFor(layer) {
-    const { source, frame } = state;
-    if (!frame || !layer.kinds.length || layer.kinds.includes(frame.kind)) return {};
-    const first = source.frames.find(({ kind }) => layer.kinds.includes(kind));
-    return first ? { frame: first, at: first.valid_time } : {};
+  // A time that the user chose stays where its frame has the layer; else the map shows what the layer opens with.
+  function frameFor(layer) {
+    const { source, frame, at } = state;
+    if (!frame || (at !== null && source.has(frame, layer))) return {};
+    return { frame: source.opensWith(layer.id), at: null };
   }
 
   function drawDrawn() {

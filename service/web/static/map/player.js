@@ -12,10 +12,11 @@ export function player(state, frames) {
   const indexOf = (frame) => list().findIndex(({ id }) => id === frame?.id);
   const tell = () => listeners.forEach((listener) => listener());
 
-  // What the user chose stays when new frames come; the newest observed frame follows the feed.
+  const newest = () => state.source?.opensWith(state.layer);
+
+  // What the user chose stays when new frames come; the frame that the layer opens with follows the feed.
   function choose(frame) {
-    const isNewest = frame.id === state.source.newest()?.id;
-    state.set({ frame, at: isNewest ? null : frame.valid_time });
+    state.set({ frame, at: frame.id === newest()?.id ? null : frame.valid_time });
   }
 
   function go(index) {
@@ -66,7 +67,7 @@ export function player(state, frames) {
     step: (by) => go(indexOf(state.frame) + by),
     first: () => go(0),
     last: () => go(list().length - 1),
-    newest: () => go(indexOf(state.source?.newest())),
+    newest: () => go(indexOf(newest())),
     nearest: (time) => go(indexOf(state.source?.frameAt(time))),
     on: (listener) => listeners.add(listener),
   };

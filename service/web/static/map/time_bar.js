@@ -107,7 +107,7 @@ export function timeBar(element, state, player, frames) {
     ahead.textContent = fromNow(frame, source);
     slider.value = minutesOf(frame.valid_time);
     slider.setAttribute("aria-valuetext", sentenceOf(frame, source));
-    newest.disabled = frame.id === source.newest()?.id;
+    newest.disabled = frame.id === source.opensWith(state.layer)?.id;
     const index = source.frames.findIndex(({ id }) => id === frame.id);
     [...ticks.children].forEach((mark, number) => mark.classList.toggle("current", number === index));
     say();

@@ -60,9 +60,14 @@ export class Source {
     return this.layers.find((layer) => layer.id === id) ?? this.layers[0];
   }
 
-  // The layer that is drawn of a frame: an observed frame has no probability, and shows rain.
+  // Whether a frame has a layer: an observed one has no probability.
+  has(frame, layer) {
+    return !layer.kinds.length || layer.kinds.includes(frame.kind);
+  }
+
+  // The layer that is drawn of a frame: where it does not have the one that was chosen, rain.
   drawnLayer(frame, layer) {
-    return !layer.kinds.length || layer.kinds.includes(frame.kind) ? layer : this.layers[0];
+    return this.has(frame, layer) ? layer : this.layers[0];
   }
 
   // Where the tiles of a frame are, as a template of Leaflet, relative to the page: a proxy may serve it below a path.
@@ -74,6 +79,13 @@ export class Source {
   // The newest observed frame, from which a nowcast starts.
   newest() {
     return this.frames.findLast((frame) => frame.kind === "observed") ?? this.frames[0] ?? null;
+  }
+
+  // The frame that a layer (its id) opens with: the newest observed one, or of a probability the first forecast.
+  opensWith(id) {
+    const newest = this.newest();
+    if (newest === null || this.has(newest, this.layerOf(id))) return newest;
+    return this.frames.find((frame) => this.has(frame, this.layerOf(id))) ?? newest;
   }
 
   // The frame whose valid time is nearest to a time (ISO).
