@@ -8,6 +8,16 @@ export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
+// Replaces the children of a room. What had the focus keeps it: it is found again by its data-key, or what is beside it
+// where it can no longer be pressed.
+export function refill(room, ...children) {
+  const { activeElement: focused } = document;
+  const key = room.contains(focused) ? focused.dataset.key : undefined;
+  room.replaceChildren(...children);
+  const found = key && [...room.querySelectorAll("[data-key]")].find((node) => node.dataset.key === key);
+  if (found) (found.disabled ? [...found.parentElement.children].findLast((node) => !node.disabled) : found).focus({ preventScroll: true });
+}
+
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);

@@ -97,7 +97,8 @@ def test_where_the_device_is_takes_one_tap_and_is_asked_for_then_only(phone, bro
     expect(phone.locator("#place-title")).to_have_text("When does it start?")
     phone.get_by_role("button", name="My location").click()
     expect(sentence(phone)).to_have_text(ANSWER)
-    phone.wait_for_url(re.compile(r"place=52\.09,5\.12"))
+    phone.wait_for_url(re.compile(r"place=52\.09,5\.12(&|$)"))
+    expect(phone.locator("#place-title")).to_have_text("Utrecht")
     browser_context.clear_permissions()
 
 
@@ -213,14 +214,18 @@ def test_own_places_stay_on_the_device_and_in_the_address_in_their_order(live, n
     expect(chips.first).to_have_text("Utrecht")
     page.locator("#place-own summary").click()
     page.get_by_role("button", name="Move Utrecht down").click()
+    expect(page.get_by_role("button", name="Move Utrecht up")).to_be_focused()
     expect(chips.last).to_have_text("Utrecht")
     page.wait_for_url(re.compile(r"places=51\.92,4\.98.*Utrecht"))
     page.goto(north.url)
     expect(chips.last).to_have_text("Utrecht")
     expect(sentence(page)).to_have_text(ANSWER)
     chips.last.click()
+    expect(chips.last).to_be_focused()
     page.get_by_role("button", name="Remove this place").click()
     expect(chips).to_have_count(1)
+    page.get_by_role("button", name="Close this place").press("Enter")
+    expect(page.locator("#place-title")).to_be_focused()
     page.evaluate("localStorage.clear()")
 
 

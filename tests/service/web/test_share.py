@@ -70,6 +70,11 @@ def test_picture_and_files_are_those_of_what_is_shown(live, shared, north):
     blue = (picture == (0x2E, 0x78, 0xD5)).all(axis=2)
     assert blue[: -2 * 112].sum() > 10_000  # on the map, besides the legend below it
     assert blue[-2 * 112 :].any()
+    for style, most in (("clipPath = 'polygon(0px 0px, 1px 0px, 1px 1px)'", 99), ("visibility = 'hidden'", 0)):
+        live.evaluate(f"document.querySelector('.leaflet-radar-pane').style.{style}")
+        _, content = download(live, shared, "Picture of the map (PNG)")
+        picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))[: -2 * 112]
+        assert (picture == (0x2E, 0x78, 0xD5)).all(axis=2).sum() <= most
     name, content = download(live, shared, "Forecast (netCDF)")
     assert (name, content[1:4]) == ("nowcast_20260601T1200Z.nc", b"HDF")
     _, content = download(live, shared, "Numbers of the place (CSV)")

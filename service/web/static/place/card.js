@@ -1,7 +1,7 @@
 // The card of a place: the sentence first, then how it goes over time, the numbers, and the own places.
 // On a phone it is a sheet at the bottom, which is pulled up for more.
 
-import { make } from "../dom.js";
+import { make, refill } from "../dom.js";
 import { icon } from "../icons.js";
 import { clock, text } from "../messages.js";
 import { facts } from "./facts.js";
@@ -21,7 +21,7 @@ const capital = (words) => words.charAt(0).toLocaleUpperCase() + words.slice(1);
 
 export function placeCard(element, { onStar, onMove, onChoose, onClose, onPick }) {
   const button = (name, label, onclick) => make("button", { type: "button", class: `button icon ${name}`, "aria-label": label, title: label, onclick }, icon(name));
-  const heading = make("h2", { id: "place-title" });
+  const heading = make("h2", { id: "place-title", tabindex: "-1" });
   const at = make("p", { id: "place-at", class: "hint" });
   const star = button("star", text("place.keep"), onStar);
   const close = button("close", text("place.close"), onClose);
@@ -66,6 +66,7 @@ export function placeCard(element, { onStar, onMove, onChoose, onClose, onPick }
       empty();
       element.dataset.empty = "true";
       heading.textContent = text("place.question");
+      if (document.activeElement === close) heading.focus(); // the button goes
       at.hidden = star.hidden = close.hidden = true;
       about.textContent = "";
       say(text("place.how"), { aloud: false });
@@ -116,8 +117,8 @@ export function placeCard(element, { onStar, onMove, onChoose, onClose, onPick }
       star.setAttribute("aria-label", text(kept ? "place.remove" : "place.keep"));
       star.title = text(kept ? "place.remove" : "place.keep");
       ownList.hidden = !places.length;
-      ownList.lastElementChild.replaceChildren(...places.map((place, index) => make("li", {},
-        make("button", { type: "button", class: "name", onclick: () => onChoose(place) }, place.name ?? coordinates(place)),
+      refill(ownList.lastElementChild, ...places.map((place, index) => make("li", {},
+        make("button", { type: "button", class: "name", "data-key": coordinates(place), onclick: () => onChoose(place) }, place.name ?? coordinates(place)),
         move(place, "up", index > 0, () => onMove(index, -1)),
         move(place, "down", index < places.length - 1, () => onMove(index, 1)))));
     },
@@ -125,7 +126,7 @@ export function placeCard(element, { onStar, onMove, onChoose, onClose, onPick }
 
   function move(place, direction, possible, onclick) {
     const label = text(`place.${direction}`, { name: place.name ?? coordinates(place) });
-    return make("button", { type: "button", class: `button icon ${direction}`, "aria-label": label, title: label, disabled: !possible, onclick }, icon(direction));
+    return make("button", { type: "button", class: `button icon ${direction}`, "data-key": `${coordinates(place)} ${direction}`, "aria-label": label, title: label, disabled: !possible, onclick }, icon(direction));
   }
 }
 

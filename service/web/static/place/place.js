@@ -2,7 +2,7 @@
 // the state, so that the address has it. The answer is asked for again with each nowcast, and each minute, as "now" moves.
 
 import { json, unreachable } from "../api.js";
-import { make } from "../dom.js";
+import { make, refill } from "../dom.js";
 import { L } from "../map/leaflet.js";
 import { text } from "../messages.js";
 import { placeCard } from "./card.js";
@@ -47,8 +47,8 @@ export function attach(element, state, map) {
   const named = () => ({ ...state.place, name: state.place.name ?? title });
 
   function drawChips() {
-    chips.replaceChildren(...state.places.map((place) => make("button", {
-      type: "button", class: "own-chip", "aria-pressed": String(own.isSame(place, state.place)), onclick: () => choose(place),
+    refill(chips, ...state.places.map((place) => make("button", {
+      type: "button", class: "own-chip", "data-key": coordinates(place), "aria-pressed": String(own.isSame(place, state.place)), onclick: () => choose(place),
     }, place.name ?? coordinates(place))));
     chips.hidden = !state.places.length;
     card.own(state.places, state.place && own.includes(state.places, state.place));

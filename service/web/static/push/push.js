@@ -1,6 +1,7 @@
 // The bell of a place: the browser tells before precipitation begins there. Nothing is asked for before a click.
 
 import { json } from "../api.js";
+import { refill } from "../dom.js";
 import { language, number, text } from "../messages.js";
 import * as stored from "./subscriptions.js";
 
@@ -22,12 +23,16 @@ export async function attach(element, state, nameOf = () => null) {
   const note = make("p", { className: "hint" });
   note.setAttribute("aria-live", "polite");
   const others = make("details", { className: "bells" });
+  const summary = make("summary");
+  const list = make("ul");
+  others.append(summary, list);
+  let problem = "";
   element.replaceChildren(bell, note, others);
 
   const placeNow = () => (state.place && state.source?.kind === "feed"
     ? { ...state.place, name: state.place.name ?? nameOf(), feed: state.source.name } : null);
 
-  function draw(problem = "") {
+  function draw() {
     const place = placeNow();
     const known = place && stored.find(place);
     const blocked = supported && Notification.permission === "denied";
@@ -36,7 +41,8 @@ export async function attach(element, state, nameOf = () => null) {
     bell.disabled = needsHomeScreen || (blocked && !known);
     bell.setAttribute("aria-pressed", String(Boolean(known)));
     label.textContent = text(known ? "push.on" : "push.off");
-    note.textContent = problem || (place ? explanation(known, blocked) : "");
+    const words = problem || (place ? explanation(known, blocked) : "");
+    if (note.textContent !== words) note.textContent = words;
     drawOthers(place);
   }
 
@@ -54,26 +60,30 @@ export async function attach(element, state, nameOf = () => null) {
     const here = place && stored.find(place);
     const rows = stored.all().filter(({ id }) => id !== here?.id).map((subscription) => {
       const remove = make("button", { type: "button", className: "button quiet", textContent: text("push.remove") });
+      remove.dataset.key = subscription.id;
       remove.setAttribute("aria-label", text("push.removeOf", { place: subscription.name }));
       remove.addEventListener("click", () => change(() => stored.remove(subscription)));
       const row = make("li");
       row.append(make("span", { textContent: subscription.name }), remove);
       return row;
     });
-    const list = make("ul");
-    list.append(...rows);
     others.hidden = rows.length === 0;
-    others.replaceChildren(make("summary", { textContent: text("push.others", { count: rows.length }) }), list);
+    summary.textContent = text("push.others", { count: rows.length });
+    refill(list, ...rows);
   }
 
   async function change(action) {
+    const { activeElement: focused } = document;
     bell.disabled = true;
+    problem = "";
     try {
       await action();
-      draw();
-    } catch (problem) {
-      draw(problem.detail ? `${problem.title}: ${problem.detail}` : text("push.failed"));
+    } catch (failure) {
+      problem = failure.detail ? `${failure.title}: ${failure.detail}` : text("push.failed");
     }
+    draw();
+    if (document.activeElement !== document.body) return;
+    (focused.isConnected ? focused : others.hidden ? bell : summary).focus({ preventScroll: true });
   }
 
   bell.addEventListener("click", () => change(async () => {
@@ -83,7 +93,8 @@ export async function attach(element, state, nameOf = () => null) {
     if (await Notification.requestPermission() !== "granted") return undefined;
     return stored.add(place, key, language);
   }));
-  state.on(["place", "source"], () => draw());
+  state.on("place", () => { problem = ""; });
+  state.on(["place", "source"], draw);
   draw();
   if (supported) stored.renew(key, language).then(() => draw(), () => {});
 }

@@ -1,14 +1,26 @@
 // A picture of what the map shows, to be saved or printed: all that is drawn on it, the place, and below what it is: the
 // feed, the time, the layer with its legend, the model and the age.
 
+import { unreachable } from "../api.js";
 import { fromNow, kindOf, localTime, utcTime } from "../map/frame_words.js";
-import { titleOf } from "../map/layer_title.js";
+import { spanOf, titleOf } from "../map/layer_title.js";
 import { clock, number, text } from "../messages.js";
 
 const BAND = 112; // pixels below the map
+const LOOK_MS = 50;
+const PATIENCE_MS = 20000;
 const INK = "#17212b";
 const QUIET = "#53606c";
 const FONT = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
+
+// Resolves once the map shows the frame that the time bar names.
+export async function mapDrawn(map) {
+  const since = Date.now();
+  while (map.getContainer().getAttribute("aria-busy") === "true") {
+    if (Date.now() - since > PATIENCE_MS) throw unreachable();
+    await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+  }
+}
 
 // A canvas; `ratio`: its pixels for one of the page.
 export function mapPicture(map, state, ratio = Math.max(2, devicePixelRatio)) {
@@ -36,15 +48,21 @@ export function sourceLine({ source }) {
   const age = source.ageMinutes();
   return [
     source.isLive ? source.name : text("source.upload"),
-    source.radar_product,
+    source.status.radar_product,
     source.reference_time && text("source.nowcast", { time: clock(source.reference_time), model: (source.model ?? "").replace("@", " ") }),
     age === null ? "" : text("source.age", { minutes: number(Math.round(age), { maximumFractionDigits: 0 }) }),
   ].filter(Boolean).join(" · ");
 }
 
-// The time of a frame in one line: "14:05 CEST (12:05 UTC) · in 5 min · Forecast, lead +5 min".
-export function timeLine({ source, frame }) {
+const layerOf = ({ source, frame, layer }) => (frame ? source.drawnLayer(frame, source.layerOf(layer)) : source.layerOf(layer));
+
+// The time of a frame in one line: "14:05 CEST (12:05 UTC) · in 5 min · Forecast, lead +5 min"; that of a layer which is
+// one picture of a span of time.
+export function timeLine(state) {
+  const { source, frame } = state;
   if (!frame) return "";
+  const span = spanOf(layerOf(state));
+  if (span) return `${span} (${spanOf(layerOf(state), { timeZone: "UTC" })} UTC)`;
   const { clock: at, zone, day } = localTime(frame.valid_time);
   return [`${day} ${at} ${zone} (${utcTime(frame.valid_time)})`.trim(), fromNow(frame, source), kindOf(frame, source)].filter(Boolean).join(" · ");
 }
@@ -54,8 +72,22 @@ const order = (element) => Number(getComputedStyle(element).zIndex) || 0;
 function drawPanes(pen, map, box) {
   const panes = Object.values(map.getPanes()).filter((pane) => pane.matches(".leaflet-map-pane > *"));
   for (const pane of panes.sort((one, other) => order(one) - order(other))) {
+    if (getComputedStyle(pane).visibility === "hidden") continue;
+    pen.save();
+    clip(pen, pane, box);
     for (const drawn of pane.querySelectorAll("canvas, img")) if (isOwn(drawn)) draw(pen, drawn, pane, box);
+    pen.restore();
   }
+}
+
+// Of two models side by side each has a part of the map: the polygon of its pane.
+function clip(pen, pane, box) {
+  const corners = [...pane.style.clipPath.matchAll(/(-?[\d.]+)px (-?[\d.]+)px/g)];
+  if (!corners.length) return;
+  const { left, top } = pane.getBoundingClientRect();
+  pen.beginPath();
+  for (const [, x, y] of corners) pen.lineTo(left - box.left + Number(x), top - box.top + Number(y));
+  pen.clip();
 }
 
 // A picture of another host (a base map of the operator's own) would make the canvas unreadable.
@@ -100,7 +132,7 @@ function drawBand(pen, state, { width, height }) {
     pen.fillStyle = colour;
     pen.fillText(words, 14, height + y, width - 28);
   };
-  const layer = state.frame ? state.source.drawnLayer(state.frame, state.source.layerOf(state.layer)) : state.source.layerOf(state.layer);
+  const layer = layerOf(state);
   const unit = layer.legend ? `, ${layer.legend.unit}` : "";
   line(timeLine(state), 24, "650 16px", INK);
   line(`${titleOf(layer)}${unit}`, 44, "14px", INK);

@@ -1,7 +1,8 @@
 // The printed page: the map as a picture, its time, the sentence and the numbers of the place, and where they come from.
 
 import { clock, date, language, number, text } from "../messages.js";
-import { mapPicture, sourceLine, timeLine } from "./picture.js";
+import { coordinates } from "../place/search.js";
+import { mapDrawn, mapPicture, sourceLine, timeLine } from "./picture.js";
 
 const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 const ROWS = 24; // of the table: what fits on the page
@@ -27,7 +28,8 @@ export async function printReport(map, state) {
 export async function makeReport(map, state) {
   const { place, source } = state;
   const answer = place ? await source.point(place.lat, place.lon, { language, timeZone }) : null;
-  const title = place?.name ?? (place ? `${number(place.lat)}° N, ${number(place.lon)}° E` : source.isLive ? source.name : text("source.upload"));
+  const title = place?.name ?? (place ? coordinates(place) : source.isLive ? source.name : text("source.upload"));
+  await mapDrawn(map);
   return node("section", { id: "report", className: "report" },
     node("h1", { textContent: text("share.reportTitle", { place: title }) }),
     node("p", { textContent: timeLine(state) }),
@@ -38,11 +40,14 @@ export async function makeReport(map, state) {
     node("p", { className: "report-source", textContent: text("share.printed", { time: `${date(new Date(), { dateStyle: "medium" })} ${clock(new Date())}`, address: `${location.origin}${location.pathname}${state.address({ places: null })}` }) }));
 }
 
+// Of the times that one row of the table stands for: so the peak is never left out.
+const heaviest = (values) => values.reduce((best, value) => ((value.rain_rate ?? -1) > (best.rain_rate ?? -1) ? value : best));
+
 function table(forecast) {
   const hasProbability = forecast.some(({ probability_of_rain: probability }) => probability !== null && probability !== undefined);
   const heads = ["share.localTime", "share.utc", "share.rate", ...(hasProbability ? ["share.probability"] : [])];
   const step = Math.ceil(forecast.length / ROWS);
-  const rows = forecast.filter((_, index) => index % step === 0);
+  const rows = Array.from({ length: Math.ceil(forecast.length / step) }, (_, index) => heaviest(forecast.slice(index * step, (index + 1) * step)));
   return node("table", {},
     node("thead", {}, node("tr", {}, ...heads.map((key) => node("th", { scope: "col", textContent: text(key) })))),
     node("tbody", {}, ...rows.map((value) => node("tr", {},

@@ -3,7 +3,7 @@
 import { icon } from "../icons.js";
 import { clock, text } from "../messages.js";
 import { downloadsOf, save, saveBlob } from "./downloads.js";
-import { mapPicture } from "./picture.js";
+import { mapDrawn, mapPicture } from "./picture.js";
 import { printReport } from "./report.js";
 
 function node(name, attributes = {}, ...children) {
@@ -97,6 +97,7 @@ export function attach(element, state, map) {
   }
 
   async function savePicture() {
+    await mapDrawn(map);
     const blob = await new Promise((resolve) => { mapPicture(map, state).toBlob(resolve, "image/png"); });
     saveBlob(blob, `echocast_${state.source.name}_${state.frame?.valid_time.replace(/[-:]/g, "").slice(0, 13) ?? ""}Z.png`);
   }
