@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from model.core.errors import InputError
@@ -46,6 +47,12 @@ class PushLedger:
         TooManySubscriptions
             It would be one more than there may be in all, or of the client.
         """
+        try:
+            return self._subscribe(wanted, most=most, most_of_client=most_of_client)
+        except IntegrityError:  # the same was asked for twice at once, and the other request came first
+            return self._subscribe(wanted, most=most, most_of_client=most_of_client)
+
+    def _subscribe(self, wanted: PushSubscription, *, most: int, most_of_client: int) -> PushSubscription:
         with writing(self.engine) as session:
             known = session.get(PushSubscription, wanted.id, with_for_update=True)
             if known is None:

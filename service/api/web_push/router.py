@@ -15,6 +15,7 @@ from service.api.context import ContextDep, GatewayContext
 from service.api.errors import InvalidParameter, NoSuchSubscription, NoWebPush, OutsideGrid
 from service.api.feeds.dependencies import NO_STORE
 from service.api.feeds.served import ServedFeed, find_feed
+from service.api.nowcasts.listing import NO_NUL
 from service.api.problems import documented_problems
 from service.api.web_push.types import PushInfo, SubscriptionInfo, SubscriptionRequest
 from service.feeds.alerts.rule import BadRule
@@ -30,7 +31,7 @@ USUAL_PROBABILITY: Final = 0.5
 """The limit where a request names none: that of the feed's probabilities which is nearest, with this probability."""
 
 READ: Final = [requires(Scope.READ)]
-SubscriptionId = Annotated[str, Path(alias="id", max_length=32, description="Id of the subscription.")]
+SubscriptionId = Annotated[str, Path(alias="id", max_length=32, pattern=NO_NUL, description="Id of the subscription.")]
 
 router = APIRouter(prefix="/v1/push", tags=["push"])
 

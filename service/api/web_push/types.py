@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from service.api.nowcasts.listing import NO_NUL
 from service.feeds.alerts.transition import AlertState
 
 KEY_EXAMPLE = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
@@ -32,7 +33,7 @@ class BrowserKeys(BaseModel):
 class BrowserSubscription(BaseModel):
     """What `PushSubscription.toJSON()` returns in a browser."""
 
-    endpoint: str = Field(max_length=1000, description="Address at the browser's push service.")
+    endpoint: str = Field(max_length=1000, pattern=NO_NUL, description="Address at the browser's push service.")
     keys: BrowserKeys
 
 
@@ -44,7 +45,10 @@ class SubscriptionRequest(BaseModel):
     lon: float = Field(ge=-180, le=180, allow_inf_nan=False, description="Degrees east, WGS 84.")
     lat: float = Field(ge=-90, le=90, allow_inf_nan=False, description="Degrees north, WGS 84.")
     name: str = Field(
-        "", max_length=80, description="What the place is called in messages; by default its coordinates."
+        "",
+        max_length=80,
+        pattern=NO_NUL,
+        description="What the place is called in messages; by default its coordinates.",
     )
     within: float = Field(30, ge=5, le=180, description="Minutes from now that are watched.")
     rain_rate: float | None = Field(None, gt=0, le=200, allow_inf_nan=False, description="The limit, in mm/h.")

@@ -111,7 +111,7 @@ def test_only_push_services_on_the_list_are_called(request_of, problem, endpoint
     assert problem(body) == (422, "callback-refused", "subscription.endpoint")
 
 
-def test_what_no_nowcast_can_tell_is_refused(request_of, problem, feed):
+def test_what_no_nowcast_can_tell_is_refused(gateway, request_of, problem, feed):
     keys = {**Browser(FCM).subscription, "keys": {"p256dh": "BAAA", "auth": "BTBZMqHH6r4Tts7J_aSIgg"}}
     assert problem(request_of(subscription=keys)) == (422, "invalid-parameter", "subscription.keys.p256dh")
     assert problem(request_of(lon=-70.0, lat=10.0)) == (422, "outside-grid", "lon, lat")
@@ -119,6 +119,9 @@ def test_what_no_nowcast_can_tell_is_refused(request_of, problem, feed):
     assert problem(request_of(rain_rate=7.0, probability=0.5)) == (422, "invalid-parameter", "subscription")
     assert problem(request_of(feed="south")) == (404, "no-such-feed", "feed")
     assert problem(request_of(lat=None))[1] == "invalid-parameter"
+    assert problem(request_of(name="a\0b"))[1] == "invalid-parameter", "PostgreSQL stores no NUL"
+    assert problem(request_of(subscription={**Browser(FCM + "\0").subscription}))[1] == "invalid-parameter"
+    assert gateway.get(f"{PATH}/a%00b").json()["type"] == "/problems/invalid-parameter"
 
 
 def test_who_has_subscribed_is_not_stored(gateway, request_of, context):
