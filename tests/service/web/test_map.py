@@ -146,6 +146,30 @@ def test_the_page_comes_back_by_itself(live, north):
     expect(live.locator(".time-kind")).to_have_text("Observed, newest frame")
 
 
+def test_an_accumulation_has_the_time_that_it_is_of(live, north):
+    """The layer is simulated, as the nowcast of `north` is shorter."""
+
+    def with_accumulation(route):
+        tiles = route.fetch().json()
+        rain = tiles["layers"][0]
+        more = {"id": "accumulation-60", "title": "layer.accumulation", "values": {"minutes": 60}, "kinds": []}
+        of = {"start": "2026-06-01T12:00:00Z", "end": "2026-06-01T13:00:00Z"}
+        route.fulfill(json=tiles | {"layers": [rain, rain | more | of]})
+
+    live.route("**/tiles.json", with_accumulation)
+    live.goto(f"{north.url}/?{NOON_VIEW}&layer=accumulation-60")
+    expect(live.locator(".time-local")).to_have_text("14:00–15:00")
+    expect(live.locator(".time-kind")).to_have_text("Accumulation over the next 60 min")
+    expect(live.locator(".legend-title")).to_contain_text("14:00–15:00")
+    expect(live.get_by_role("button", name="Play")).to_be_disabled()
+    live.keyboard.press("Home")
+    expect(live.locator(".time-local")).to_have_text("14:00–15:00")
+    live.locator(".layers-open").click()
+    live.get_by_role("radio", name="Precipitation rate").check()
+    expect(live.locator(".time-local")).to_have_text("13:50")
+    expect(live.get_by_role("button", name="Play")).to_be_enabled()
+
+
 def test_another_model_stands_at_the_right_of_a_bar(opened, north):
     page = opened
     north.challenge([band(5), band(6)])

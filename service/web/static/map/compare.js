@@ -18,6 +18,7 @@ export function compareModels(element, map, state, frames) {
   let other = null; // the source of the other model
   let asked = 0;
   let stack = null;
+  let isSplit = false; // not where the other model has no such frame
   let leave = () => {};
   map.createPane(PANE).style.zIndex = PANE_Z;
   bar.setAttribute("aria-label", text("compare.bar"));
@@ -33,8 +34,8 @@ export function compareModels(element, map, state, frames) {
   // Each side has its part of the map; panes are clipped in the coordinates of the layers.
   function clip() {
     const { x: width } = map.getSize();
-    const at = stack === null ? FAR : map.containerPointToLayerPoint([(width * bar.value) / 100, 0]).x;
-    map.getPane("radar").style.clipPath = stack === null ? "" : half(-FAR, at);
+    const at = isSplit ? map.containerPointToLayerPoint([(width * bar.value) / 100, 0]).x : FAR;
+    map.getPane("radar").style.clipPath = isSplit ? half(-FAR, at) : "";
     map.getPane(PANE).style.clipPath = half(at, FAR);
     element.style.setProperty("--at", `${bar.value}%`);
   }
@@ -44,6 +45,7 @@ export function compareModels(element, map, state, frames) {
     stack?.remove();
     stack = null;
     other = null;
+    isSplit = false;
     element.hidden = true;
     clip();
   }
@@ -60,7 +62,8 @@ export function compareModels(element, map, state, frames) {
       if (mine !== asked) return;
       other = opened;
     } catch {
-      return; // the next refresh tries again
+      if (mine === asked) remove(); // rather than an older run; the next refresh tries again
+      return;
     }
     if (stack === null) {
       const { bounds: [west, south, east, north], zooms } = other;
@@ -69,7 +72,6 @@ export function compareModels(element, map, state, frames) {
       stack.addTo(map);
       leave = frames.with({ isReady: (frame) => isMissing(frame) || stack.isReady(templateOf(frame)), isDrawn: () => isMissing(state.frame) || stack.shown() === templateOf(state.frame) });
       element.hidden = false;
-      clip();
     }
     update();
   }
@@ -79,7 +81,10 @@ export function compareModels(element, map, state, frames) {
   function update() {
     if (stack === null || !state.frame) return;
     const template = templateOf(state.frame);
-    map.getPane(PANE).style.visibility = template ? "" : "hidden"; // the other model has no such frame
+    isSplit = template !== null;
+    map.getPane(PANE).style.visibility = isSplit ? "" : "hidden";
+    bar.hidden = !isSplit;
+    clip();
     left.textContent = nameOf(state.source.model);
     right.textContent = [nameOf(state.compare), template ? "" : text("compare.noFrame"), layer().id === state.layer ? "" : titleOf(layer())].filter(Boolean).join(", ");
     if (template) stack.show(template);

@@ -60,7 +60,7 @@ export const FrameStack = L.GridLayer.extend({
 
   // Whether a part of the frame that is drawn could not be fetched.
   hasGaps() {
-    return this._current().some((part) => part.pictures.get(this._shown)?.failed);
+    return this._current().some((part) => part.hatched);
   },
 
   // A map that is zoomed out by one shows tiles of twice the size: the address has another zoom.
@@ -106,7 +106,8 @@ export const FrameStack = L.GridLayer.extend({
     pen.clearRect(0, 0, PIXELS, PIXELS);
     const picture = part.pictures.get(this._shown);
     if (picture?.bitmap) pen.drawImage(picture.bitmap, 0, 0, PIXELS, PIXELS);
-    if (picture?.failed) hatch(pen);
+    part.hatched = Boolean(picture?.failed); // until another picture is drawn, also while it is asked for again
+    if (part.hatched) hatch(pen);
     if (picture?.settled) {
       part.done?.();
       part.done = null;

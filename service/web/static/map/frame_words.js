@@ -1,6 +1,7 @@
 // What is said of a frame: whether it is observed or forecast, when it is valid, and how far that is from now.
 
 import { clock, date, number, text } from "../messages.js";
+import { spanOf, titleOf } from "./layer_title.js";
 
 const minutesBetween = (time, now) => Math.round((new Date(time) - now) / 60000);
 
@@ -39,8 +40,9 @@ export function utcTime(iso) {
   return `${day}${clock(iso, { timeZone: "UTC" })} UTC`;
 }
 
-// A frame in one sentence, for those who do not see the bar.
-export function sentenceOf(frame, source) {
+// A frame in one sentence, for those who do not see the bar; of a layer that is one picture of some time, that time.
+export function sentenceOf(frame, source, layer) {
+  if (layer.start) return `${titleOf(layer)}, ${spanOf(layer)}`;
   const { clock: at, zone, day } = localTime(frame.valid_time);
   return [kindOf(frame, source), `${at} ${zone}`, day, fromNow(frame, source)].filter(Boolean).join(", ");
 }

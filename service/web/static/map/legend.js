@@ -1,7 +1,7 @@
 // The legend of the layer that is drawn, from the service's colour scale: the page has no colours of its own.
 
 import { number, text } from "../messages.js";
-import { titleOf } from "./layer_title.js";
+import { spanOf, titleOf } from "./layer_title.js";
 
 function node(name, attributes = {}, ...children) {
   const element = Object.assign(document.createElement(name), attributes);
@@ -42,7 +42,7 @@ export function drawLegend(element, layer) {
   const list = node("ol", {}, ...legend.classes.map((item) =>
     node("li", { title: rangeOf(item, legend.unit) }, patch(item.colour), node("span", { textContent: number(item.lower) }))));
   element.replaceChildren(
-    node("p", { className: "legend-title", textContent: `${titleOf(layer)}, ${legend.unit}` }),
+    node("p", { className: "legend-title", textContent: [titleOf(layer), spanOf(layer), legend.unit].filter(Boolean).join(", ") }),
     words(legend.classes), list,
     node("p", { className: "legend-keys" }, node("span", {}, patch(hatching(legend)), text("legend.noData"))),
   );

@@ -72,7 +72,18 @@ function buttonsControl(buttons) {
 }
 
 // Says on the map what is to be known of the picture: it is not drawn yet, lacks parts, or is beyond the scored leads.
+// A screen reader is told once for a feed or nowcast that parts are lacking.
 export function pictureMark(element, mapElement, state, frames) {
+  const said = document.createElement("p");
+  let toldOf = "";
+  said.className = "visually-hidden";
+  said.setAttribute("role", "status");
+  element.after(said);
+  const tellGaps = ({ kind, name }) => {
+    if (!frames.hasGaps() || toldOf === `${kind} ${name}`) return;
+    toldOf = `${kind} ${name}`;
+    said.textContent = text("map.gaps");
+  };
   const wordsOf = ({ frame, source }) => {
     if (!frames.isDrawn()) return text("map.loading");
     if (frames.hasGaps()) return text("map.gaps");
@@ -86,6 +97,7 @@ export function pictureMark(element, mapElement, state, frames) {
     mapElement.setAttribute("aria-busy", String(isLoading));
     element.textContent = frame && source ? wordsOf(state) : "";
     element.hidden = !element.textContent;
+    if (source) tellGaps(source);
   };
   frames.on(draw);
   state.on(["frame", "source"], draw);

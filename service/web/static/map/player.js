@@ -35,7 +35,7 @@ export function player(state, frames) {
   }
 
   function play() {
-    if (timer !== null || list().length < 2) return;
+    if (timer !== null || list().length < 2 || state.source.layerOf(state.layer).start) return; // one picture
     let due = performance.now();
     const wait = (ms) => {
       due += ms;

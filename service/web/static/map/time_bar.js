@@ -2,6 +2,7 @@
 
 import { icon } from "../icons.js";
 import { clock, text } from "../messages.js";
+import { spanOf, titleOf } from "./layer_title.js";
 import { fromNow, isBeyondScored, kindOf, localTime, sentenceOf, utcTime } from "./frame_words.js";
 
 const NOW_MS = 5000;
@@ -51,6 +52,8 @@ export function timeBar(element, state, player, frames) {
 
   let axis = { from: 0, to: 1, step: 5 };
   let saying = null;
+  let toSay = ""; // what the sentence that is said is of
+  const layer = () => state.source.drawnLayer(state.frame, state.source.layerOf(state.layer));
   const share = (time) => (minutesOf(time) - axis.from) / (axis.to - axis.from);
   const percent = (fraction) => `${100 * fraction}%`;
 
@@ -91,34 +94,44 @@ export function timeBar(element, state, player, frames) {
     const at = share(state.source.now().toISOString());
     now.hidden = !state.source.isLive || at < 0 || at > 1;
     now.style.left = percent(at);
-    if (state.frame) ahead.textContent = fromNow(state.frame, state.source);
+    if (state.frame) ahead.textContent = layer().start ? "" : fromNow(state.frame, state.source);
   }
 
   function drawFrame() {
     const { frame, source } = state;
     if (!frame || !source) return;
-    const { clock: at, zone: name, day } = localTime(frame.valid_time);
-    element.dataset.kind = frame.kind;
+    const { clock: at, zone: name, day } = localTime(layer().start ?? frame.valid_time);
+    const span = spanOf(layer());
+    if (span) player.pause();
+    play.disabled = Boolean(span);
+    element.dataset.kind = span ? "forecast" : frame.kind;
     element.classList.toggle("beyond", isBeyondScored(frame, source));
-    kind.textContent = kindOf(frame, source);
-    local.textContent = at;
+    kind.textContent = span ? titleOf(layer()) : kindOf(frame, source);
+    local.textContent = span || at;
     local.dateTime = frame.valid_time;
-    zone.textContent = [name, day, `(${utcTime(frame.valid_time)})`].filter(Boolean).join(" ");
-    ahead.textContent = fromNow(frame, source);
+    zone.textContent = [name, day, `(${span ? `${spanOf(layer(), { timeZone: "UTC" })} UTC` : utcTime(frame.valid_time)})`].filter(Boolean).join(" ");
+    ahead.textContent = span ? "" : fromNow(frame, source);
     slider.value = minutesOf(frame.valid_time);
-    slider.setAttribute("aria-valuetext", sentenceOf(frame, source));
+    slider.setAttribute("aria-valuetext", sentenceOf(frame, source, layer()));
     newest.disabled = frame.id === source.opensWith(state.layer)?.id;
     const index = source.frames.findIndex(({ id }) => id === frame.id);
     [...ticks.children].forEach((mark, number) => mark.classList.toggle("current", number === index));
     say();
   }
 
-  // While frames play, a screen reader is left in peace.
+  // While frames play, and where only the time went on, a screen reader is left in peace.
   function say() {
     clearTimeout(saying);
     if (player.isPlaying) return;
-    saying = setTimeout(() => { if (state.frame && state.source) said.textContent = sentenceOf(state.frame, state.source); }, SAY_MS);
+    saying = setTimeout(() => {
+      const { frame, source } = state;
+      if (!frame || !source || toSay === frame.id + spanTitle()) return;
+      toSay = frame.id + spanTitle();
+      said.textContent = sentenceOf(frame, source, layer());
+    }, SAY_MS);
   }
+
+  const spanTitle = () => (layer().start ? titleOf(layer()) : "");
 
   function drawProgress() {
     const { source } = state;
@@ -136,7 +149,7 @@ export function timeBar(element, state, player, frames) {
 
   slider.addEventListener("input", () => player.nearest(new Date(Number(slider.value) * 60000).toISOString()));
   state.on("source", drawAxis);
-  state.on("frame", drawFrame);
+  state.on(["frame", "layer"], drawFrame);
   frames.on(drawProgress);
   player.on(drawPlaying);
   setInterval(drawNow, NOW_MS);
