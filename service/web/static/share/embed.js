@@ -86,7 +86,7 @@ function drawPlace(answer, source) {
 async function take(source) {
   const { at, place } = state;
   const mine = ++turn;
-  state.set({ source, frame: at ? source.frameAt(at) : source.newest() });
+  state.set({ source, frame: at ? source.frameAt(at) : source.opensWith(state.layer) });
   drawHead();
   const asked = hasPlace ? source.point(place.lat, place.lon, { signal: AbortSignal.timeout(PATIENCE_MS) }) : Promise.resolve(null);
   const answer = await asked.catch((failure) => { if (mine === turn) throw failure; });
