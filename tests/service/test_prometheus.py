@@ -22,11 +22,12 @@ ONLY_AT_TIMES = {
     "echocast_device_memory_used_bytes",
     "echocast_feed_files_total",
     "echocast_feed_lag_seconds",
+    "echocast_push_messages_total",
     "echocast_sandbox_kills_total",
     "echocast_view_cache_requests_total",
     "echocast_webhook_calls_total",
 }
-"""Metrics that a service without a GPU, alerts, feeds, hostile files, views and webhooks does not have."""
+"""Metrics that a service without a GPU, alerts, feeds, hostile files, views, web push and webhooks does not have."""
 
 
 @pytest.fixture
