@@ -17,7 +17,14 @@ FOLLOWING = {"map": ".tick.current.ready", "embed": "#embed-bars svg", "operator
 """Pages that follow events, so that the network is never idle: what is there once they are drawn."""
 EVERY = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-SEEN_BY = [("light", 390, EVERY), ("dark", 390, COLOURS), ("dark", 1280, EVERY), ("light", 1280, COLOURS)]
+SEEN_BY = [
+    ("light", 390, EVERY),
+    ("dark", 390, COLOURS),
+    ("dark", 1280, EVERY),
+    ("light", 1280, COLOURS),
+    ("light", 1920, EVERY),
+    ("dark", 1920, COLOURS),
+]
 """Schemes and widths, with the rules of axe-core (Deque); its impacts are minor, moderate, serious and critical."""
 UNTRANSLATED = """() => {
   // Names, units, and what the service itself writes stay English: lang="en", translate="no".
