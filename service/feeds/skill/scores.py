@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
@@ -30,7 +31,7 @@ class WindowScores:
         self.window = window
         weights = block_weights(len(window.blocks)) if window.blocks else np.ones((1, 0))
         shape = window.counts.shape[1:]
-        resampled = weights @ window.counts.reshape(len(window.blocks), -1)
+        resampled = weights @ window.counts.reshape(len(window.blocks), math.prod(shape))
         self._parts = Window(
             models=window.models,
             thresholds_mm_h=window.thresholds_mm_h,
