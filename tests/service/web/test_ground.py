@@ -128,6 +128,6 @@ def test_the_map_has_its_ground_in_both_schemes_and_names_its_sources(live, nort
     light = live.evaluate(COLOUR)
     assert min(light[:3]) > 200
     live.emulate_media(color_scheme="dark")
-    live.wait_for_function(f"({COLOUR})()[0] < 60")
+    live.wait_for_function(f"() => ({COLOUR})()[0] < 60")
     assert max(live.evaluate(COLOUR)[:3]) < 60
     live.emulate_media(color_scheme="light")
