@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from model.core.times import rfc3339
 from service.api.access.client import ClientDep, NamedClientDep
 from service.api.access.scopes import requires
 from service.api.audit import record_change
@@ -73,17 +74,17 @@ async def repeat_run(
     told = await context.in_thread(answers.run_info, context, feed, reference_time)
     if not run.lacks_nowcast:
         raise RunNotFailed(
-            f"the run from {reference_time:%Y-%m-%dT%H:%M:%SZ} is {told.status}",
+            f"the run from {rfc3339(reference_time)} is {told.status}",
             where="reference_time",
             hint="Only a run without a nowcast is made again",
         )
     if await context.in_thread(context.feed_ledger.find_frame, feed.name, reference_time) is None:
         raise NoSuchRun(
-            f"the frame from {reference_time:%Y-%m-%dT%H:%M:%SZ} is no longer kept",
+            f"the frame from {rfc3339(reference_time)} is no longer kept",
             where="reference_time",
             hint="Raise the feed's retention for runs to come",
         )
     if not await context.in_thread(context.queue.repeat_run, feed.name, reference_time):
         raise NoBroker("the run cannot be asked for")
-    record_change(client, f"asked for the run of feed {feed.name} from {reference_time:%Y-%m-%dT%H:%M:%SZ} again")
+    record_change(client, f"asked for the run of feed {feed.name} from {rfc3339(reference_time)} again")
     return told

@@ -1,6 +1,7 @@
 // The header of every page: its tabs, the language, and the key of this tab.
 
 import "./app.js";
+import { node } from "./dom.js";
 import { icon } from "./icons.js";
 import { forgetKey, key, onKey } from "./key.js";
 import { apply } from "./messages.js";
@@ -13,12 +14,6 @@ const TABS = [
   { page: "operator", href: "operator", message: "header.operator" },
   { page: "api", href: "docs", message: "header.api" },
 ];
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
-}
 
 function marked(element, name, message) {
   element.dataset[name] = message;

@@ -1,5 +1,6 @@
 // The API key, where the service needs one: asked for when a request is answered with 401, kept for this tab alone.
 
+import { node } from "./dom.js";
 import { language, text } from "./messages.js";
 
 const NAME = "echocast-key";
@@ -31,12 +32,6 @@ export function askForKey(problem) {
     card.querySelector("input").focus();
   });
   return asking;
-}
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
 }
 
 function makeCard(problem, onEntered) {

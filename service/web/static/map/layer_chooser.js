@@ -1,15 +1,10 @@
 // What the map shows: rain, a probability, ...; how strongly; and the legend of it.
 
+import { node } from "../dom.js";
 import { icon } from "../icons.js";
 import { text } from "../messages.js";
 import { titleOf } from "./layer_title.js";
 import { drawLegend } from "./legend.js";
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
-}
 
 // Makes the children of an element anew where what they are of differs: what has the focus, or is open, stays else.
 function renew(element, items, make) {

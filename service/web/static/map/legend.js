@@ -1,13 +1,8 @@
 // The legend of the layer that is drawn, from the service's colour scale: the page has no colours of its own.
 
+import { node } from "../dom.js";
 import { number, text } from "../messages.js";
 import { spanOf, titleOf } from "./layer_title.js";
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
-}
 
 const hatching = ({ no_data: { colours: [dark, light] } }) => `repeating-linear-gradient(135deg, ${dark} 0 3px, ${light} 3px 6px)`;
 

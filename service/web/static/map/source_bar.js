@@ -1,5 +1,6 @@
 // Above the map: which feed or nowcast it is, how old, by which model; and in words what is wrong with it.
 
+import { node } from "../dom.js";
 import { clock, number, text } from "../messages.js";
 
 const TICK_MS = 5000;
@@ -23,12 +24,6 @@ export function freshness(source, contactMinutes) {
   if (status === "delayed") return { level, words, sentence: text("source.delayed", { minutes: minutes(age ?? 0), interval: number(interval ?? 0) }) };
   if (status === "partial") return { level, words, sentence: text("source.partial", { reason }) };
   return { level, words, sentence: "" };
-}
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
 }
 
 // A sentence whose part `own` are the service's own words, which are English in whatever language the page is.

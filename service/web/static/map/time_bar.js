@@ -1,5 +1,6 @@
 // The time bar: past, now and forecast on one axis, with what is ready, what is missing, and what nobody has scored.
 
+import { node } from "../dom.js";
 import { icon } from "../icons.js";
 import { clock, text } from "../messages.js";
 import { spanOf, titleOf } from "./layer_title.js";
@@ -11,12 +12,6 @@ const SPEEDS = [1, 2, 4, 10];
 const LABELS_MINUTES = [5, 10, 15, 30, 60, 120, 180, 360, 720];
 
 const minutesOf = (time) => new Date(time).getTime() / 60000;
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children);
-  return element;
-}
 
 function button(className, message, symbol, onClick) {
   const element = node("button", { type: "button", className: `button icon ${className}`, onclick: onClick }, icon(symbol));

@@ -1,7 +1,7 @@
 // The bell of a place: the browser tells before precipitation begins there. Nothing is asked for before a click.
 
 import { json } from "../api.js";
-import { refill } from "../dom.js";
+import { node, refill, svg } from "../dom.js";
 import { language, number, text } from "../messages.js";
 import * as stored from "./subscriptions.js";
 
@@ -17,14 +17,14 @@ export async function attach(element, state, nameOf = () => null) {
   const { public_key: key } = await json("v1/push").catch(() => ({ public_key: null }));
   if (key === null) return;
   element.classList.add("push");
-  const bell = make("button", { type: "button", className: "button quiet bell" });
-  const label = make("span");
+  const bell = node("button", { type: "button", className: "button quiet bell" });
+  const label = node("span");
   bell.append(picture(), label);
-  const note = make("p", { className: "hint" });
+  const note = node("p", { className: "hint" });
   note.setAttribute("aria-live", "polite");
-  const others = make("details", { className: "bells" });
-  const summary = make("summary");
-  const list = make("ul");
+  const others = node("details", { className: "bells" });
+  const summary = node("summary");
+  const list = node("ul");
   others.append(summary, list);
   let problem = "";
   element.replaceChildren(bell, note, others);
@@ -59,12 +59,12 @@ export async function attach(element, state, nameOf = () => null) {
   function drawOthers(place) {
     const here = place && stored.find(place);
     const rows = stored.all().filter(({ id }) => id !== here?.id).map((subscription) => {
-      const remove = make("button", { type: "button", className: "button quiet", textContent: text("push.remove") });
+      const remove = node("button", { type: "button", className: "button quiet", textContent: text("push.remove") });
       remove.dataset.key = subscription.id;
       remove.setAttribute("aria-label", text("push.removeOf", { place: subscription.name }));
       remove.addEventListener("click", () => change(() => stored.remove(subscription)));
-      const row = make("li");
-      row.append(make("span", { textContent: subscription.name }), remove);
+      const row = node("li");
+      row.append(node("span", { textContent: subscription.name }), remove);
       return row;
     });
     others.hidden = rows.length === 0;
@@ -99,16 +99,6 @@ export async function attach(element, state, nameOf = () => null) {
   if (supported) stored.renew(key, language).then(() => draw(), () => {});
 }
 
-function make(name, properties = {}) {
-  return Object.assign(document.createElement(name), properties);
-}
-
 function picture() {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", BELL);
-  svg.append(path);
-  return svg;
+  return svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: BELL }));
 }

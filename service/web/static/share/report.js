@@ -1,17 +1,12 @@
 // The printed page: the map as a picture, its time, the sentence and the numbers of the place, and where they come from.
 
+import { node } from "../dom.js";
 import { clock, date, language, number, text } from "../messages.js";
 import { coordinates } from "../place/search.js";
 import { mapDrawn, mapPicture, sourceLine, timeLine } from "./picture.js";
 
 const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 const ROWS = 24; // of the table: what fits on the page
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children.filter(Boolean));
-  return element;
-}
 
 const rate = (value) => (value === null ? text("share.noData") : number(value, { maximumFractionDigits: 1 }));
 const percent = (value) => (value === null || value === undefined ? "" : `${number(100 * value, { maximumFractionDigits: 0 })} %`);

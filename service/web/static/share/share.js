@@ -1,16 +1,11 @@
 // Sharing: the permalink, a picture of the map, the files of the nowcast, the snippet that embeds it, the printed page.
 
+import { node } from "../dom.js";
 import { icon } from "../icons.js";
 import { clock, text } from "../messages.js";
 import { downloadsOf, save, saveBlob } from "./downloads.js";
 import { mapDrawn, mapPicture } from "./picture.js";
 import { printReport } from "./report.js";
-
-function node(name, attributes = {}, ...children) {
-  const element = Object.assign(document.createElement(name), attributes);
-  element.append(...children.filter(Boolean));
-  return element;
-}
 
 const button = (key, onclick, className = "button quiet") => node("button", { type: "button", className, textContent: text(key), onclick });
 const pageOf = (name) => new URL(name, document.baseURI).href;
